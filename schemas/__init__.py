@@ -1,0 +1,1 @@
+"""Every contract that somebody outside a process depends on: records, facts, journal, alerts, tables."""

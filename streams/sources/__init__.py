@@ -1,0 +1,1 @@
+"""Where records come from: recordings, public captures, the simulator."""

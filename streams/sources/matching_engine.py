@@ -1,0 +1,346 @@
+"""A price-time matching engine for one instrument that speaks in wire records.
+
+Every call is one turn of SPEC 2.5: `new`, `replaced` or `triggered`; its trades, with the
+self-trade-prevention cancels where they fall; the cancel of what an IOC, FOK or market order leaves; then the
+venue's best bid and offer if it changed; then the stops that the trades reached, each with a turn of its own.
+
+The one dishonest thing it can do is asked for by name: `favoured` lets a resting order trade before its turn
+in the queue, and `permitted` lets one resting order trade with its own group. Both exist to plant violations.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+
+from schemas.events import OrderExecType, Side, Topic
+from streams.sources.simulator_config import Record
+from streams.sources.simulator_records import (
+    Order,
+    block_record,
+    bust_record,
+    order_record,
+    trade_record,
+    venue_quote,
+)
+
+TradeListener = Callable[[Record, int, int, Order, Order], None]
+"""Called after each book trade with (record, price, quantity, buy order, sell order)."""
+
+
+class Level:
+    """Orders at one price in priority order, and the quantity they display."""
+
+    __slots__ = ("orders", "price", "shown")
+
+    def __init__(self, price: int) -> None:
+        self.price = price
+        self.orders: dict[str, Order] = {}
+        self.shown = 0
+
+
+class BookSide:
+    """One side of the book. `keys` ascend towards the best price (asks are kept negated)."""
+
+    def __init__(self, side: Side) -> None:
+        self.sign = 1 if side == "buy" else -1
+        self.keys: list[int] = []
+        self.levels: dict[int, Level] = {}
+
+    def best(self) -> Level | None:
+        """The level at the best price, if there is one."""
+        return self.levels[self.keys[-1]] if self.keys else None
+
+    def from_best(self) -> Iterator[Level]:
+        """Levels from the best price outwards."""
+        return (self.levels[key] for key in reversed(self.keys))
+
+    def level_of(self, order: Order) -> Level:
+        """The level on which a resting order stands."""
+        return self.levels[order.price * self.sign]
+
+    def add(self, order: Order) -> None:
+        """Put an order at the end of the queue at its price, its first tranche shown."""
+        key = order.price * self.sign
+        level = self.levels.get(key)
+        if level is None:
+            level = self.levels[key] = Level(order.price)
+            self.keys.insert(bisect_left(self.keys, key), key)
+        order.shown = min(order.display_qty, order.leaves) if order.display_qty else order.leaves
+        level.orders[order.order_id] = order
+        level.shown += order.shown
+
+    def remove(self, order: Order) -> None:
+        """Take an order out of the queue, and its level with it if it was the last."""
+        key = order.price * self.sign
+        level = self.levels[key]
+        del level.orders[order.order_id]
+        level.shown -= order.shown
+        if not level.orders:
+            del self.levels[key]
+            del self.keys[bisect_left(self.keys, key)]
+
+    def fill(self, order: Order, quantity: int, seq: int) -> None:
+        """Fill a resting order. After a spent tranche the next goes to the back, newly stamped."""
+        order.leaves -= quantity
+        if not order.leaves:
+            order.live = False
+            self.remove(order)
+            return
+        level = self.levels[order.price * self.sign]
+        if quantity < order.shown:
+            order.shown -= quantity
+            level.shown -= quantity
+            return
+        hidden_taken = (quantity - order.shown) % order.display_qty
+        tranche = min(order.display_qty - hidden_taken, order.leaves)
+        level.shown += tranche - order.shown
+        order.shown = tranche
+        order.stamp = seq
+        level.orders[order.order_id] = level.orders.pop(order.order_id)
+
+
+class MatchingEngine:
+    """The book of one instrument, the sequence its three kinds of record share, and its matching.
+
+    `out` receives (topic, record) in the order of `seq`. `prevention_group` maps an account to the group
+    inside which it may not trade; an account that is not in it is a group of its own.
+    """
+
+    def __init__(
+        self,
+        instrument: str,
+        out: list[tuple[Topic, Record]],
+        prevention_group: Mapping[str, str],
+        fill_records: bool = False,
+    ) -> None:
+        self.instrument = instrument
+        self.bids = BookSide("buy")
+        self.asks = BookSide("sell")
+        self.stops: dict[str, Order] = {}
+        self.seq = 0
+        self.last_price = 0
+        self._out = out
+        self._groups = prevention_group
+        self._on_trade: TradeListener | None = None
+        self._fill_records = fill_records
+        self._quoted: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+        # Lowest and highest price traded since stops were last looked at.
+        self._reached: tuple[int, int] | None = None
+        self._trades = 0
+
+    def listen(self, listener: TradeListener) -> None:
+        """Call `listener` after each book trade."""
+        self._on_trade = listener
+
+    def side(self, side: Side) -> BookSide:
+        """Bids for `buy`, asks for `sell`."""
+        return self.bids if side == "buy" else self.asks
+
+    def opposite(self, side: Side) -> BookSide:
+        """Asks for `buy`, bids for `sell`."""
+        return self.asks if side == "buy" else self.bids
+
+    def group(self, account: str) -> str:
+        """The self-trade-prevention group of an account."""
+        return self._groups.get(account, account)
+
+    def would_cross(self, side: Side, price: int) -> bool:
+        """Whether a limit order at `price` would meet the other side."""
+        best = self.opposite(side).best()
+        return best is not None and (price >= best.price if side == "buy" else price <= best.price)
+
+    def submit(
+        self, order: Order, ts: int, favoured: Order | None = None, permitted: Order | None = None
+    ) -> None:
+        """Accept a new order and carry out its turn, or reject it (post-only that crosses, stop reached).
+
+        `favoured` (a resting order on the other side) trades first, ahead of its place. `permitted`
+        (likewise) may trade in spite of self-trade prevention, once.
+        """
+        reason = self._refusal(order)
+        if reason:
+            self._order("rejected", order, ts, reason)
+            return
+        order.live = True
+        self._order("new", order, ts)
+        if order.stop_px:
+            self.stops[order.order_id] = order
+            return
+        order.stamp = self.seq
+        self._turn(order, ts, favoured, permitted)
+        self._settle(ts)
+
+    def replace(self, order: Order, ts: int, cl_ord_id: str, price: int, leaves: int) -> bool:
+        """Change a resting order's price or open quantity; False if it was rejected and stays as it was.
+
+        It keeps its place iff the price is unchanged and the open quantity does not grow (SPEC P1, stamp).
+        """
+        if not order.live or order.order_id in self.stops or leaves <= 0:
+            raise ValueError(f"order {order.order_id}: only a resting order can be replaced, to more than 0")
+        previous = (order.cl_ord_id, order.orig_cl_ord_id, order.price, order.order_qty, order.leaves)
+        keeps_place = price == order.price and leaves <= order.leaves
+        refused = order.post_only and price != order.price and self.would_cross(order.side, price)
+        book = self.side(order.side)
+        if not refused:
+            if keeps_place:
+                shown = min(order.shown, leaves) if order.display_qty else leaves
+                book.level_of(order).shown += shown - order.shown
+                order.shown = shown
+            else:
+                book.remove(order)
+        order.orig_cl_ord_id, order.cl_ord_id = order.cl_ord_id, cl_ord_id
+        order.order_qty += leaves - order.leaves
+        order.price, order.leaves = price, leaves
+        if refused:
+            self._order("rejected", order, ts, "post_only")
+            order.cl_ord_id, order.orig_cl_ord_id, order.price, order.order_qty, order.leaves = previous
+            return False
+        self._order("replaced", order, ts)
+        if not keeps_place:
+            order.stamp = self.seq
+            self._turn(order, ts, None, None)
+        self._settle(ts)
+        return True
+
+    def cancel(self, order: Order, ts: int, reason: str = "user") -> None:
+        """Cancel a live order."""
+        self._withdraw(order)
+        self._order("canceled", order, ts, reason)
+        self._settle(ts)
+
+    def expire(self, order: Order, ts: int) -> None:
+        """End a live order whose time in force has run out."""
+        self._withdraw(order)
+        self._order("expired", order, ts)
+        self._settle(ts)
+
+    def report_block(
+        self, ts: int, price: int, quantity: int, buyer: tuple[str, bool], seller: tuple[str, bool]
+    ) -> str:
+        """Publish a trade agreed off the book between two (account, mm_flag); returns its trade id."""
+        trade_id = self._next_trade_id()
+        self._emit("trades", block_record(
+            self.instrument, self.seq + 1, ts, trade_id, price, quantity, buyer, seller))  # fmt: skip
+        return trade_id
+
+    def bust(self, ts: int, trade_id: str) -> None:
+        """Publish that a trade is taken back. The book does not change (SPEC 2.5)."""
+        self._emit("trades", bust_record(self.instrument, self.seq + 1, ts, self._next_trade_id(), trade_id))
+
+    def _refusal(self, order: Order) -> str:
+        if order.post_only and self.would_cross(order.side, order.price):
+            return "post_only"
+        if order.stop_px and self._is_reached(order, self.last_price, self.last_price):
+            return "venue"
+        return ""
+
+    def _turn(self, taker: Order, ts: int, favoured: Order | None, permitted: Order | None) -> None:
+        """Match an accepted order; what is left rests or is cancelled."""
+        book = self.opposite(taker.side)
+        is_market = not taker.price
+        worst = book.sign * taker.price
+        match_id = f"{self.instrument}-M{self.seq}"
+        group = self.group(taker.account)
+        if taker.time_in_force == "fok" and self._available(taker, group) < taker.leaves:
+            self._kill(taker, ts)
+            return
+        if favoured is not None:
+            self._trade(taker, favoured, min(taker.leaves, favoured.shown), ts, match_id)
+        while taker.leaves and book.keys and (is_market or book.keys[-1] >= worst):
+            level = book.levels[book.keys[-1]]
+            resting = next(iter(level.orders.values()))
+            if self.group(resting.account) == group and resting is not permitted:
+                self._withdraw(resting)
+                self._order("canceled", resting, ts, "self_trade_prevention")
+                continue
+            if resting is permitted:
+                permitted = None
+            # An iceberg that stands alone gives its hidden quantity in the same trade.
+            offered = resting.shown if len(level.orders) > 1 else resting.leaves
+            self._trade(taker, resting, min(taker.leaves, offered), ts, match_id)
+        if not taker.leaves:
+            taker.live = False
+        elif is_market or taker.time_in_force in ("ioc", "fok"):
+            self._kill(taker, ts)
+        else:
+            self.side(taker.side).add(taker)
+
+    def _available(self, taker: Order, group: str) -> int:
+        """Quantity a taker could trade at its limit, its own group's orders left out."""
+        book = self.opposite(taker.side)
+        total = 0
+        for level in book.from_best():
+            if taker.price and level.price * book.sign < taker.price * book.sign:
+                break
+            total += sum(
+                order.leaves for order in level.orders.values() if self.group(order.account) != group
+            )
+        return total
+
+    def _trade(self, taker: Order, resting: Order, quantity: int, ts: int, match_id: str) -> None:
+        price = resting.price
+        buyer, seller = (taker, resting) if taker.side == "buy" else (resting, taker)
+        trade_id = self._next_trade_id()
+        record = trade_record(
+            self.instrument, self.seq + 1, ts, trade_id, price, quantity, buyer, seller, taker.side, match_id
+        )
+        self._emit("trades", record)
+        taker.leaves -= quantity
+        if not taker.leaves:
+            taker.live = False
+        self.opposite(taker.side).fill(resting, quantity, self.seq)
+        self.last_price = price
+        low, high = self._reached or (price, price)
+        self._reached = (min(low, price), max(high, price))
+        if self._on_trade is not None:
+            self._on_trade(record, price, quantity, buyer, seller)
+        if self._fill_records:
+            self._order("fill", taker, ts)
+            self._order("fill", resting, ts)
+
+    def _settle(self, ts: int) -> None:
+        """After a turn: the venue's quote, then every stop reached, each with its own turn and quote."""
+        self._publish(ts)
+        while self._reached is not None:
+            low, high = self._reached
+            self._reached = None
+            for stop in [stop for stop in self.stops.values() if self._is_reached(stop, low, high)]:
+                del self.stops[stop.order_id]
+                self._order("triggered", stop, ts)
+                stop.stamp = self.seq
+                self._turn(stop, ts, None, None)
+                self._publish(ts)
+
+    @staticmethod
+    def _is_reached(stop: Order, low: int, high: int) -> bool:
+        return bool(high) and (high >= stop.stop_px if stop.side == "buy" else low <= stop.stop_px)
+
+    def _withdraw(self, order: Order) -> None:
+        if not order.live:
+            raise ValueError(f"order {order.order_id} is not live: it cannot be cancelled or expired")
+        if self.stops.pop(order.order_id, None) is None:
+            self.side(order.side).remove(order)
+        order.live = False
+
+    def _kill(self, taker: Order, ts: int) -> None:
+        taker.live = False
+        self._order("canceled", taker, ts, "expiry")
+
+    def _publish(self, ts: int) -> None:
+        bid, ask = self.bids.best(), self.asks.best()
+        quote = ((bid.price, bid.shown) if bid else (0, 0), (ask.price, ask.shown) if ask else (0, 0))
+        if quote != self._quoted:
+            self._quoted = quote
+            self._emit("quotes", venue_quote(self.instrument, self.seq + 1, ts, *quote))
+
+    def _order(self, exec_type: OrderExecType, order: Order, ts: int, reason: str = "") -> None:
+        self._emit("orders", order_record(self.instrument, self.seq + 1, ts, exec_type, order, reason))
+
+    def _emit(self, topic: Topic, record: Record) -> None:
+        self.seq += 1
+        self._out.append((topic, record))
+
+    def _next_trade_id(self) -> str:
+        self._trades += 1
+        return f"{self.instrument}-T{self._trades}"

@@ -1,0 +1,146 @@
+"""Who trades in a simulated market, who owns whom, and the `reference.toml` that says so.
+
+The operator controls its maker through a holding company (a subsidiary of a subsidiary); the maker's second
+account belongs to a sister company held by a control flag below 50 %. Beside them stand the operator's
+treasury, which is in the group but not registered, a client of which the operator owns 30 % (watched, still a
+client), clients with two accounts of one owner, two clients under one parent, and an independent maker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas.decimals import text
+from streams.sources.simulator_config import SimulatorConfig
+from streams.sources.simulator_records import MAKER_BPS, TAKER_BPS, Flag
+
+Role = Literal["client", "affiliated_mm", "affiliate", "market_maker", "unknown"]
+
+OPERATOR_GROUP = "operator"
+MAKERS = ("MM-1", "MM-2")
+INDEPENDENT_MAKER = "IMM-1"
+TREASURY = "TREASURY-1"
+SAME_OWNER = ("CL-OWNER-A", "CL-OWNER-B")
+SAME_GROUP = ("CL-GROUP-A", "CL-GROUP-B")
+WATCHED = "CL-VENTURE"
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """One account: its owner, the owner's control group, its role, the flag its orders carry."""
+
+    account: str
+    owner: str
+    group: str
+    role: Role
+    flag: Flag
+    kind: str = "institutional"
+
+
+class Population:
+    """All accounts of a run. An account that is not here is unknown: it owns itself."""
+
+    def __init__(self, config: SimulatorConfig) -> None:
+        people = [
+            Participant("MM-1", "maker", OPERATOR_GROUP, "affiliated_mm", True),
+            Participant("MM-2", "maker-asia", OPERATOR_GROUP, "affiliated_mm", True),
+            Participant(TREASURY, "treasury", OPERATOR_GROUP, "affiliate", False),
+        ]
+        if config.independent_maker:
+            people.append(Participant(INDEPENDENT_MAKER, "rival", "rival", "market_maker", True))
+        flags: tuple[Flag, ...] = (False, "absent", None)
+        for number in range(1, config.clients + 1):
+            name = f"CL-{number:02d}"
+            kind = "retail" if number % 2 else "institutional"
+            people.append(Participant(name, name.lower(), name.lower(), "client", flags[number % 3], kind))
+        people += [Participant(name, "two-accounts", "two-accounts", "client", False) for name in SAME_OWNER]
+        people += [Participant(name, name.lower(), "family", "client", False) for name in SAME_GROUP]
+        people.append(Participant(WATCHED, "venture", "venture", "client", False))
+        self.participants = {person.account: person for person in people}
+        self.clients = [person.account for person in people if person.role == "client"]
+        self.makers = [
+            person.account for person in people if person.role in ("affiliated_mm", "market_maker")
+        ]
+        self.groups = {person.account: person.group for person in people}
+
+    def role(self, account: str) -> Role:
+        """The account's role, the same all day."""
+        person = self.participants.get(account)
+        return person.role if person else "unknown"
+
+    def owner(self, account: str) -> str:
+        """The owning entity; an unknown account's owner is nobody else's."""
+        person = self.participants.get(account)
+        return person.owner if person else account
+
+    def group(self, account: str) -> str:
+        """The control group of the owner."""
+        return self.groups.get(account, account)
+
+    def flag(self, account: str) -> Flag:
+        """The `mm_flag` that the account's orders rightly carry."""
+        person = self.participants.get(account)
+        return person.flag if person else "absent"
+
+
+def reference_toml(config: SimulatorConfig) -> str:
+    """The reference data of a run as the text of a `reference.toml` (SPEC 2.4), in force for all time."""
+    people = Population(config).participants.values()
+    tables: list[str] = ['[defaults]\nunlisted_accounts = "unknown"\n']
+    for spec in config.instruments:
+        tables.append(_table("instruments", (
+            ("symbol", spec.symbol), ("tick_size", text(spec.tick_size)), ("lot_size", text(spec.lot_size)),
+            ("base", spec.base), ("quote", spec.quote), ("matching", "price_time"),
+        )))  # fmt: skip
+    tables.append(
+        _table("entities", (("id", "venue"), ("name", "Simulated Exchange Ltd"), ("operator", True)))
+    )
+    companies = ["holding", "trading-holding", "family-office"]
+    owners = dict.fromkeys([*companies, *(person.owner for person in people)])
+    tables += [_table("entities", (("id", owner), ("name", f"{owner} Ltd"))) for owner in owners]
+    tables += [
+        _table("accounts", (("account", person.account), ("entity", person.owner), ("kind", person.kind)))
+        for person in people
+    ]
+    edges: list[tuple[str, str, str, bool]] = [
+        ("venue", "holding", "100", False),
+        ("holding", "trading-holding", "75", False),
+        ("trading-holding", "maker", "51", False),
+        ("trading-holding", "maker-asia", "45", True),
+        ("venue", "treasury", "100", False),
+        ("venue", "venture", "30", False),
+        ("family-office", "cl-group-a", "60", False),
+        ("family-office", "cl-group-b", "100", False),
+    ]
+    for parent, child, percent, control in edges:
+        pairs: list[tuple[str, object]] = [("parent", parent), ("child", child), ("control_pct", percent)]
+        tables.append(_table("affiliations", [*pairs, ("control", True)] if control else pairs))
+    symbols = [spec.symbol for spec in config.instruments]
+    for account, instruments, affiliated in (("MM-1", ["*"], True), ("MM-2", symbols, True)):
+        tables.append(_registration(account, instruments, affiliated))
+    if config.independent_maker:
+        tables.append(_registration(INDEPENDENT_MAKER, ["*"], False))
+    tables.append(_table("fee_schedule", (
+        ("tier", "standard"), ("maker_bps", str(MAKER_BPS)), ("taker_bps", str(TAKER_BPS)),
+    )))  # fmt: skip
+    return "\n".join(tables)
+
+
+def _registration(account: str, instruments: list[str], affiliated: bool) -> str:
+    return _table("mm_registrations", (
+        ("account", account), ("instruments", instruments), ("affiliated", affiliated),
+    ))  # fmt: skip
+
+
+def _table(name: str, pairs: Iterable[tuple[str, object]]) -> str:
+    return f"[[{name}]]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in pairs)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    return f'"{value}"'

@@ -1,0 +1,242 @@
+"""The simulated day: well-formed, repeatable, and labelled with exactly what is in it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from simulator_oracle import Finding, Key, findings
+
+from schemas.events import RECORD_TYPES, Topic
+from streams.sources.simulator import Simulation, SimulatorConfig, Violations, reference_toml, simulate
+from streams.sources.simulator_faults import Faults, FaultyStream
+
+Rows = list[tuple[Topic, dict[str, Any]]]
+
+ALMOST_MIDNIGHT = (
+    1_772_413_200 * 10**9 + 53_997 * 10**9
+)  # 2026-03-02T15:59:57Z, three seconds before midnight in Hong Kong
+
+
+def run(**fields: Any) -> tuple[Simulation, Rows]:
+    simulation = simulate(SimulatorConfig(**fields))
+    return simulation, list(simulation)
+
+
+def labelled(simulation: Simulation) -> dict[Key, Finding]:
+    """Labels in the oracle's form; fails if two labels name the same breach."""
+    result: dict[Key, Finding] = {}
+    for label in simulation.labels:
+        row: Any = label
+        harm = Decimal(row["harm_qty"]) if "harm_qty" in row else None
+        key = (row["instance"], row["instrument"], *row["anchor"].values())
+        assert key not in result
+        result[key] = (row["status"], row["status_reason"], harm)
+    return result
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"seed": 1, "events": 6_000},
+        {"seed": 2, "events": 6_000, "fill_records": True, "independent_maker": False},
+        {"seed": 3, "seconds": 6, "rate": 1_000, "start": ALMOST_MIDNIGHT},
+        {"seed": 4, "seconds": 60, "rate": 100, "clients": 4},
+    ],
+    ids=["plain", "fill-records", "over-midnight", "slow"],
+)
+@pytest.mark.parametrize("each", [0, 3])
+def test_labels_are_exactly_what_brute_force_finds(fields: dict[str, Any], each: int) -> None:
+    simulation, rows = run(violations=Violations.each(each), **fields)
+    if fields.get("start") == ALMOST_MIDNIGHT:
+        assert any(record.get("exec_type") == "expired" for _, record in rows)
+    expected = findings(rows, reference_toml(simulation.config))
+    assert labelled(simulation) == expected
+    assert simulation.unplanted == []
+    kinds = Counter(str(label["kind"]) for label in simulation.labels)
+    missing = {kind for kind, count in Violations.each(each).counts() if count} - set(kinds)
+    # A cured fill never alerts; an order with a false tag is labelled as order and as fill.
+    assert missing <= {"price_time_cured", "false_tag"}
+    print(f"compared {len(expected)} findings over {len(rows)} records: {dict(kinds)}")
+    assert bool(expected) is bool(each)
+
+
+def test_every_record_is_valid_and_numbered_without_a_gap() -> None:
+    _, rows = run(seed=5, events=8_000, violations=Violations.each(2), fill_records=True)
+    last: Counter[str] = Counter()
+    previous = 0
+    for topic, record in rows:
+        msgspec.convert(record, RECORD_TYPES[topic], strict=True)
+        assert record["seq"] == last[record["instrument"]] + 1
+        assert record["ts"] >= previous
+        assert record.get("ts_gateway", 0) <= record["ts"] <= record.get("ts_ack", record["ts"])
+        last[record["instrument"]], previous = record["seq"], record["ts"]
+    print(f"checked {len(rows)} records of {len(last)} instruments")
+    assert len(last) == 4 and len(rows) >= 8_000
+
+
+def test_quotes_agree_with_the_book_rebuilt_from_the_records_and_never_cross() -> None:
+    _, rows = run(seed=6, events=8_000, violations=Violations.each(2))
+    books: dict[str, dict[str, dict[str, Any]]] = {}
+    quotes = 0
+    for topic, record in rows:
+        book = books.setdefault(record["instrument"], {})
+        if topic == "quotes":
+            best = best_of(book)
+            assert [
+                record[name] and Decimal(record[name])
+                for name in ("bid_px", "bid_size", "ask_px", "ask_size")
+            ] == best
+            assert best[0] is None or best[2] is None or best[0] < best[2]
+            quotes += 1
+        else:
+            follow(book, topic, record)
+    print(f"compared {quotes} quotes")
+    assert quotes > 1_000
+
+
+def follow(book: dict[str, dict[str, Any]], topic: Topic, record: dict[str, Any]) -> None:
+    """Quantity is conserved: each record's leaves are what the trades left of the order's quantity."""
+    if topic == "trades":
+        for side in ("buy", "sell"):
+            order = book.get(record.get(f"{side}_order_id", ""))
+            if order is not None:
+                quantity = Decimal(record["qty"])
+                order["filled"] += quantity
+                order["leaves"] -= quantity
+                assert order["leaves"] >= 0
+                hidden = order["display"] and quantity >= order["shown"]
+                order["shown"] = (
+                    min(order["display"] - (quantity - order["shown"]) % order["display"], order["leaves"])
+                    if hidden else order["shown"] - quantity
+                )  # fmt: skip
+        return
+    kind, leaves = record["exec_type"], Decimal(record["leaves_qty"])
+    if kind == "new":
+        display = Decimal(record.get("display_qty", "0"))
+        book[record["order_id"]] = {
+            "side": record["side"], "price": record.get("price"), "leaves": leaves, "filled": Decimal(0),
+            "display": display, "shown": min(display, leaves) if display else leaves,
+            "resting": record["ord_type"] in ("limit", "market"),
+        }  # fmt: skip
+    elif kind != "rejected":
+        order = book[record["order_id"]]
+        if kind == "replaced":
+            keeps = record["price"] == order["price"] and leaves <= order["leaves"]
+            assert Decimal(record["order_qty"]) == order["filled"] + leaves
+            top = order["shown"] if keeps else order["display"]
+            order["shown"] = min(top, leaves) if order["display"] else leaves
+            order["price"], order["leaves"] = record["price"], leaves
+        elif kind == "triggered":
+            assert leaves == order["leaves"]
+            order["resting"] = True
+        else:
+            assert kind in ("canceled", "expired") and leaves == 0
+            assert Decimal(record["order_qty"]) > order["filled"]
+            del book[record["order_id"]]
+
+
+def best_of(book: dict[str, dict[str, Any]]) -> list[Decimal | None]:
+    result: list[Decimal | None] = []
+    for side, choose in (("buy", max), ("sell", min)):
+        live = [
+            order for order in book.values() if order["side"] == side and order["resting"] and order["leaves"]
+        ]
+        price = choose((Decimal(order["price"]) for order in live), default=None)
+        shown = [order["shown"] for order in live if Decimal(order["price"]) == price]
+        result += [price, sum(shown, Decimal(0)) if shown else None]
+    return result
+
+
+def test_the_same_configuration_gives_the_same_run_and_another_seed_another() -> None:
+    first, rows = run(seed=7, events=3_000, violations=Violations.each(1))
+    again, same = run(seed=7, events=3_000, violations=Violations.each(1))
+    _, other = run(seed=8, events=3_000, violations=Violations.each(1))
+    assert rows == same and first.labels == again.labels and first.near == again.near
+    assert rows != other
+
+
+def test_a_clean_run_has_everything_but_violations() -> None:
+    simulation, rows = run(seed=9, events=30_000)
+    seen = Counter(str(record.get("exec_type")) for _, record in rows)
+    reasons = Counter(str(record["reason"]) for _, record in rows if "reason" in record)
+    assert simulation.labels == [] and simulation.near == []
+    assert {"new", "replaced", "canceled", "rejected", "triggered", "trade", "trade_cancel"} <= set(seen)
+    assert {"user", "self_trade_prevention", "expiry", "post_only"} <= set(reasons)
+    assert any(record.get("match_type") == "block" for _, record in rows)
+    assert any("display_qty" in record for _, record in rows)
+
+
+def test_a_run_lasts_as_long_and_is_as_busy_as_asked() -> None:
+    simulation, rows = run(seed=10, seconds=20, rate=500)
+    assert 8_000 < len(rows) < 12_000
+    assert rows[-1][1]["ts"] - simulation.config.start < 21 * 10**9
+
+
+def test_kinds_and_outcomes_of_planted_priority_breaches() -> None:
+    simulation, _ = run(seed=11, events=20_000, violations=Violations.each(5))
+    outcomes = Counter(
+        (str(label["kind"]), str(label["instance"]).split(".")[-1], label["status"], label["status_reason"])
+        for label in simulation.labels if label["rule"] == "client_priority"
+    )  # fmt: skip
+    assert outcomes["price_time_busted", "price_time", "retracted", "busted"] == 5
+    assert outcomes["price_time_cure_busted", "price_time", "confirmed", None] == 5
+    assert outcomes["price_time_equal", "price_time", "confirmed", None] == 5
+    assert outcomes["price_time_better", "price_time", "confirmed", None] == 5
+    assert sum(count for key, count in outcomes.items() if key[0] == "client_first_block") == 10
+    assert len(simulation.near) == 5
+    classes: Counter[str] = Counter()
+    for label in simulation.labels:
+        if label["rule"] == "self_trade":
+            measures: Any = label["measures"]
+            classes[measures["class"]] += 1
+    assert classes == {"same_account": 10, "same_owner": 5, "same_group": 5, "afmm_own_group": 5}
+
+
+def test_reference_names_one_operator_and_every_account_that_is_known() -> None:
+    simulation, rows = run(seed=12, events=3_000, violations=Violations.each(1))
+    facts = tomllib.loads(reference_toml(simulation.config))
+    known = {row["account"] for row in facts["accounts"]}
+    sent = {record["account"] for topic, record in rows if topic == "orders"}
+    assert {account for account in sent - known if not account.startswith("GHOST-")} == set()
+    assert [row["id"] for row in facts["entities"] if row.get("operator")] == ["venue"]
+    assert {row["entity"] for row in facts["accounts"]} <= {row["id"] for row in facts["entities"]}
+
+
+def test_faults_are_in_the_stream_as_labelled_and_touch_only_quotes() -> None:
+    simulation = simulate(SimulatorConfig(seed=13, events=5_000))
+    clean = list(simulate(SimulatorConfig(seed=13, events=5_000)))
+    stream = FaultyStream(simulation, Faults.each(3), 5_000, seed=1)
+    rows = list(stream)
+    assert stream.unplanted == []
+    assert Counter(label["kind"] for label in stream.labels) == {
+        "duplicate": 3, "conflict": 3, "gap": 3, "late": 3, "garbage": 3, "float_price": 3,
+    }  # fmt: skip
+    assert sum(isinstance(record, bytes) for _, record in rows) == 3
+    sent = Counter((record["instrument"], record["seq"]) for _, record in rows if isinstance(record, dict))
+    true = {(record["instrument"], record["seq"]) for _, record in clean}
+    absent = {(label["instrument"], label["seq"]) for label in stream.labels if label["kind"] == "gap"}
+    twice = {
+        (label["instrument"], label["seq"])
+        for label in stream.labels
+        if label["kind"] in ("duplicate", "conflict")
+    }
+    assert true - set(sent) == absent
+    assert {place for place, count in sent.items() if count == 2} == twice
+    spoilt = [
+        record for _, record in rows if isinstance(record, dict) and isinstance(record.get("bid_px"), float)
+    ]
+    assert len(spoilt) == 3
+
+
+def test_nonsense_is_refused_with_what_was_expected() -> None:
+    with pytest.raises(ValueError, match=r"clients must be at least 4.*not 2"):
+        SimulatorConfig(clients=2)
+    with pytest.raises(ValueError, match="must be above 0"):
+        SimulatorConfig(rate=0)
+    with pytest.raises(ValueError, match=r"violations\.mutated_flag must be 0 or more, not -1"):
+        Violations(mutated_flag=-1)
