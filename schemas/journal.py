@@ -156,9 +156,13 @@ class RefusedEntry(_Entry, tag="refused"):
 
 
 class ClockEntry(_Entry, tag="clock"):
-    """A promise: no source event of this partition with `ts` <= this one is still to come."""
+    """A promise: no source event of this partition with `ts` <= this one is still to come.
+
+    `end`: a recording ends here; what is open (windows, minutes, days) is decided with what is known.
+    """
 
     ts: int
+    end: bool = False
 
 
 class ReferenceEntry(_Entry, tag="reference"):

@@ -1,0 +1,1 @@
+"""Rules of the family `data_quality`: one rule, one file."""

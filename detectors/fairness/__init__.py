@@ -1,0 +1,1 @@
+"""Rules of the family `fairness`: one rule, one file."""

@@ -1,0 +1,1 @@
+"""Rules of the family `identification`: one rule, one file."""

@@ -1,0 +1,416 @@
+"""One instrument: its book, time, rules' states and alerts; what every rule sees as `market`.
+
+`Market.apply` takes journal entries in their order. Time is event time (SPEC.md 2.5): what is due at T is
+decided before an entry with a greater `ts` is applied, and by a clock entry of T.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence as Items
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from detectors.affiliation import Party
+from detectors.base import Rule
+from detectors.book import Book, Order, Turn
+from detectors.ledger import DataFault, Ledger
+from detectors.sequence import Sequence, Verdict
+from detectors.trading_day import trading_day
+from detectors.transitions import Transitions
+from schemas.alerts import Alert, Anchor, Evidence, Measure, Severity, Status, alert_id, breach_id
+from schemas.events import Side
+from schemas.journal import EventEntry, OrderEntry, QuoteEntry, TradeEntry
+from schemas.metrics import Metric
+
+if TYPE_CHECKING:
+    from detectors.context import Context
+
+Timer = tuple[int, str, str]  # due, instance, key
+PREVENTION = ("self_trade_prevention", "mm_protection")
+MAX_FAULTS = 1_000
+
+
+class MarketState(msgspec.Struct):
+    """Everything a Market remembers, as it is written to a snapshot."""
+
+    instrument: str
+    sequence: Sequence
+    time: int
+    own_time: int | None
+    start_known: bool
+    orders: list[Order]
+    dead: list[Order]
+    turn: Turn | None
+    in_turn: list[str]
+    pending: list[QuoteEntry]
+    timers: list[Timer]
+    trades: dict[str, tuple[int, int]]
+    ledger: Ledger
+    flags: dict[str, int]
+    rules: dict[str, msgspec.Raw]
+
+
+class Market:
+    """The state of one instrument and the services that rules call."""
+
+    def __init__(self, instrument: str, context: Context) -> None:
+        self.instrument = instrument
+        self.context = context
+        self.book = Book()
+        self.sequence = Sequence()
+        self.ledger = Ledger()
+        self.time = 0  # greatest ts of own entries and clocks
+        self.own_time: int | None = None  # greatest ts of own entries
+        self.timers: list[Timer] = []
+        self.trades: dict[str, tuple[int, int]] = {}  # trade id -> (seq, ts), while a bust can reach it
+        self.in_turn: list[str] = []  # orders that took part in the open turn's trades
+        self.pending: list[QuoteEntry] = []  # venue quotes that may lie in mid-turn
+        self.flags: dict[str, int] = {}  # latches of data quality
+        self.seq = 0  # of the entry being applied
+        self.late = False
+        self.cache: dict[str, Any] = {}  # derived values, never part of a snapshot
+        self.out: list[Alert | Metric] = []
+        self.states: dict[str, Any] = {rule.instance.name: rule.State() for rule in context.rules}
+        self.transitions = Transitions(self)
+
+    # ---- services for rules -------------------------------------------------------------------------
+
+    def party(self, account: str | None, ts: int) -> Party:
+        """Return role, owner and group of an account at `ts`, as known in this pass."""
+        return self.context.directory.party(account, self.instrument, ts)
+
+    def day(self, ts: int) -> str:
+        """Return the trading day (ISO date, the rulebook's zone) of `ts`."""
+        return trading_day(ts, self.context.zone)
+
+    def phase(self, ts: int) -> str:
+        """Return the trading phase at `ts`; continuous where none is listed."""
+        return self.context.directory.phase(self.instrument, ts)
+
+    def wake(self, rule: Rule, due: int, key: str = "") -> None:
+        """Ask for `rule.on_timer(market, state, due, key)` once all events with ts <= due are in."""
+        heapq.heappush(self.timers, (due, rule.instance.name, key))
+
+    def publish(self, row: Metric) -> None:
+        """Emit a metrics row; its knowledge is the pass's."""
+        self.out.append(msgspec.structs.replace(row, knowledge=self.context.knowledge))
+
+    def alert(
+        self,
+        rule: Rule,
+        anchor: Anchor,
+        *,
+        ts: int,
+        parameter_hash: str,
+        severity: Severity,
+        narrative: str,
+        evidence: Items[Evidence],
+        status: Status = "confirmed",
+        reason: str | None = None,
+        accounts: Items[str | None] = (),
+        grps: Items[str | None] = (),
+        measures: dict[str, Measure] | None = None,
+        units: dict[str, str] | None = None,
+        harm_qty: int | None = None,
+        harm_notional: int | None = None,
+        trade_id: str | None = None,
+    ) -> Alert | None:
+        """Emit the next revision of the breach at `anchor`, or nothing if it would say what is said already.
+
+        `trade_id`: the fill it rests on; a bust of that fill retracts it.
+        """
+        spec = rule.instance
+        breach = breach_id(rule.name, spec.name, self.instrument, anchor)
+        before = self.ledger.alerts.get(breach)
+        proof = tuple(evidence)
+        alert = Alert(
+            alert_id=alert_id(breach, rule.version, parameter_hash),
+            breach_id=breach,
+            knowledge=self.context.knowledge,
+            revision=before.revision + 1 if before else 0,
+            status=status,
+            status_reason=reason,
+            rule=rule.name,
+            instance=spec.name,
+            version=rule.version,
+            parameter_hash=parameter_hash,
+            reference=spec.reference,
+            provenance=spec.provenance,
+            severity=severity,
+            ts=ts,
+            decided_ts=max(self.time, ts),
+            instrument=self.instrument,
+            accounts=_distinct(accounts),
+            grps=_distinct(grps),
+            evidence=proof,
+            measures=measures or {},
+            units=units or {},
+            harm_qty=harm_qty,
+            harm_notional=harm_notional,
+            narrative=narrative,
+            dq_degraded=self.late
+            or (before is not None and before.dq_degraded)
+            or self.ledger.degraded(proof),
+            late_reference=False,
+        )
+        if before is not None and _same(before, alert):
+            return None
+        if trade_id is not None and breach not in (rest := self.ledger.by_trade.setdefault(trade_id, [])):
+            rest.append(breach)
+        self._emit(alert)
+        return alert
+
+    def known(self, rule: Rule, anchor: Anchor) -> Alert | None:
+        """Return the latest revision of the breach, or None if there is none yet."""
+        return self.ledger.alerts.get(breach_id(rule.name, rule.instance.name, self.instrument, anchor))
+
+    def restate(self, alert: Alert, **changes: Any) -> None:
+        """Emit the next revision of an alert with some fields changed."""
+        self._emit(
+            msgspec.structs.replace(
+                alert, revision=alert.revision + 1, decided_ts=max(self.time, alert.ts), **changes
+            )
+        )
+
+    def _emit(self, alert: Alert) -> None:
+        self.ledger.alerts[alert.breach_id] = alert
+        self.out.append(alert)
+
+    def fault(
+        self, kind: str, first_seq: int, last_seq: int, ts: int, detail: str, *, missing: bool = False
+    ) -> None:
+        """Record a data-quality finding and mark what rests on it. `missing`: the seqs never came."""
+        if kind not in ("duplicate", "no_accounts", "stale_reference"):
+            self.ledger.faults.append(DataFault(first_seq, last_seq, missing))
+            del self.ledger.faults[:-MAX_FAULTS]
+        self.context.integrity.report(self, kind, first_seq, last_seq, ts, detail)
+
+    # ---- applying the journal -----------------------------------------------------------------------
+
+    def apply(self, entry: EventEntry) -> None:
+        """Apply one event by the journal rule; outputs are appended to `out`."""
+        first = not self.sequence.started
+        verdict = self.sequence.classify(entry.seq)
+        if verdict is Verdict.REPEAT:
+            return
+        self.seq = entry.seq
+        if verdict is Verdict.EVICTED:
+            self.fault("late", entry.seq, entry.seq, entry.ts, "came after its gap was forgotten: not applied")
+            return
+        self.late = verdict is Verdict.LATE
+        if first:
+            self.book.start_known = entry.seq == 1
+        skipped = self.sequence.skipped if not self.late else None
+        self._before(entry, known=skipped is None)
+        if skipped is not None:
+            self.fault(
+                "sequence_gap", skipped[0], skipped[1], self.time,
+                f"seqs {skipped[0]} to {skipped[1]} have not come", missing=True,
+            )  # fmt: skip
+        if self.late:
+            self.fault("late", entry.seq, entry.seq, entry.ts, "came after its gap was given up")
+            for alert in self.ledger.after(entry.seq):
+                self.restate(alert, dq_degraded=True)
+        self.transitions.check_time(entry)
+        if isinstance(entry, OrderEntry):
+            self._order(entry)
+        elif isinstance(entry, TradeEntry):
+            self._trade(entry)
+        else:
+            self._quote(entry)
+        self.late = False
+
+    def clock(self, ts: int, end: bool) -> None:
+        """No event with ts <= `ts` is still to come: decide what is due."""
+        self.settle()
+        self._fire(ts + 1)
+        self.time = max(self.time, ts)
+        self.transitions.check_crossed()
+        for rule, state in self._hooked("on_clock"):
+            self._guard(rule, rule.on_clock, state, ts, end)
+        horizon = self.time - self.context.bust_horizon
+        self.ledger.forget(horizon)
+        if len(self.trades) > 1_000:
+            self.trades = {key: value for key, value in self.trades.items() if value[1] >= horizon}
+
+    def settle(self) -> None:
+        """End the open turn, then compare the venue's quotes that came meanwhile with the book."""
+        turn = self.book.turn
+        if turn is not None:
+            self.book.end_turn()
+            self.in_turn.clear()
+            for rule, state in self._hooked("on_turn_end"):
+                self._guard(rule, rule.on_turn_end, state, turn)
+        if self.pending:
+            quotes, self.pending = self.pending, []
+            for quote in quotes:
+                self.transitions.check_quote(quote)
+
+    def _before(self, entry: EventEntry, *, known: bool) -> None:
+        turn = self.book.turn
+        if turn is not None:
+            if self._continues(turn, entry):
+                if not isinstance(entry, QuoteEntry):
+                    self.pending.clear()  # those quotes showed a state in mid-turn
+            else:
+                self.settle()
+        own = self.own_time
+        ts = entry.ts
+        counts = not (
+            isinstance(entry, OrderEntry) and entry.exec_type == "restated" and self.context.restated_is_old
+        )
+        if own is None:
+            if counts:
+                self.own_time = ts
+                self.time = max(self.time, ts)
+        elif ts > own and counts:
+            self.transitions.check_crossed()
+            self._fire(ts)
+            for rule, state in self._hooked("on_time"):
+                self._guard(rule, rule.on_time, state, own, ts, known and self.book.start_known)
+            self.own_time = ts
+            self.time = max(self.time, ts)
+
+    def _continues(self, turn: Turn, entry: EventEntry) -> bool:
+        if entry.ts > turn.ts:
+            return False
+        if isinstance(entry, TradeEntry):
+            taker = entry.buy_order_id if entry.aggressor == "buy" else entry.sell_order_id
+            return entry.exec_type == "trade" and entry.aggressor != "none" and taker == turn.order_id
+        if isinstance(entry, OrderEntry):
+            if entry.exec_type == "fill":
+                return entry.order_id in self.in_turn
+            return (
+                entry.exec_type == "canceled"
+                and entry.reason in PREVENTION
+                and entry.order_id != turn.order_id
+            )
+        return entry.account is None and entry.ts == turn.ts
+
+    def _order(self, entry: OrderEntry) -> None:
+        first = entry.order_id is not None and self.book.find(entry.order_id) is None
+        for rule, state in self._hooked("on_order"):
+            self._guard(rule, rule.on_order, state, entry, first)
+        self.transitions.order(entry)
+
+    def _trade(self, entry: TradeEntry) -> None:
+        if entry.exec_type == "trade":
+            for rule, state in self._hooked("on_trade"):
+                self._guard(rule, rule.on_trade, state, entry)
+            self.trades[entry.trade_id] = (entry.seq, entry.ts)
+            self.transitions.trade(entry)
+            return
+        trade_id = entry.orig_trade_id or entry.trade_id
+        was = self.trades.get(trade_id)
+        if was is None:
+            if self.book.start_known:
+                self.fault("orphan", entry.seq, entry.seq, entry.ts, f"bust of trade {trade_id}, never seen")
+            return
+        if entry.ts > was[1] + self.context.bust_horizon:
+            self.fault("late_bust", entry.seq, entry.seq, entry.ts, f"bust of trade {trade_id} of seq {was[0]}")
+            return
+        for rule, state in self._hooked("on_bust"):
+            self._guard(rule, rule.on_bust, state, trade_id, entry)
+        for breach in self.ledger.by_trade.pop(trade_id, []):
+            alert = self.ledger.alerts.get(breach)
+            if alert is not None and alert.status != "retracted":
+                self.restate(alert, status="retracted", status_reason="busted")
+        if entry.exec_type == "trade_correct" and entry.price is not None and entry.qty is not None:
+            corrected = msgspec.structs.replace(entry, exec_type="trade", seq=was[0], ts=was[1])
+            self.trades[corrected.trade_id] = was
+            for rule, state in self._hooked("on_trade"):
+                self._guard(rule, rule.on_trade, state, corrected)
+
+    def _quote(self, entry: QuoteEntry) -> None:
+        for rule, state in self._hooked("on_quote"):
+            self._guard(rule, rule.on_quote, state, entry)
+        if entry.account is None:
+            if self.book.turn is not None:
+                self.pending.append(entry)
+            else:
+                self.transitions.check_quote(entry)
+
+    def _fire(self, before: int) -> None:
+        """Decide what is due at T < `before`, in the order of T, then breach."""
+        timers = self.timers
+        while timers and timers[0][0] < before:
+            due, name, key = heapq.heappop(timers)
+            rule = self.context.by_name.get(name)
+            if rule is not None:
+                self.time = max(self.time, due)
+                self._guard(rule, rule.on_timer, self.states[name], due, key)
+
+    def _hooked(self, hook: str) -> list[tuple[Rule, Any]]:
+        return [(rule, self.states[rule.instance.name]) for rule in self.context.hooked[hook]]
+
+    def _guard(self, rule: Rule, hook: Any, *arguments: Any) -> None:
+        """Call a hook; an exception becomes a finding and never loses the event."""
+        try:
+            hook(self, *arguments)
+        except Exception as error:
+            self.fault(
+                "rule_error", self.seq, self.seq, self.time,
+                f"{rule.instance.name} failed in {hook.__name__}: {type(error).__name__}: {error}",
+            )  # fmt: skip
+            if self.context.strict:
+                raise
+
+    # ---- snapshots ----------------------------------------------------------------------------------
+
+    def dump(self) -> MarketState:
+        """Return everything remembered, ready to encode."""
+        book = self.book
+        return MarketState(
+            instrument=self.instrument,
+            sequence=self.sequence,
+            time=self.time,
+            own_time=self.own_time,
+            start_known=book.start_known,
+            orders=list(book.orders.values()),
+            dead=list(book.dead.values()),
+            turn=book.turn,
+            in_turn=self.in_turn,
+            pending=self.pending,
+            timers=sorted(self.timers),
+            trades=self.trades,
+            ledger=self.ledger,
+            flags=self.flags,
+            rules={
+                name: msgspec.Raw(msgspec.msgpack.encode(state)) for name, state in sorted(self.states.items())
+            },
+        )
+
+    @classmethod
+    def load(cls, data: MarketState, context: Context) -> Market:
+        """Return the Market that `dump` described."""
+        market = cls(data.instrument, context)
+        book = market.book
+        market.sequence, market.time, market.own_time = data.sequence, data.time, data.own_time
+        market.in_turn, market.pending, market.timers = data.in_turn, data.pending, list(data.timers)
+        market.trades, market.ledger, market.flags = data.trades, data.ledger, data.flags
+        book.start_known, book.turn = data.start_known, data.turn
+        book.orders = {order.order_id: order for order in data.orders}
+        book.aside = {order.order_id: order for order in data.orders if not order.resting}
+        book.dead = {order.order_id: order for order in data.dead}
+        for order in sorted((order for order in data.orders if order.resting), key=lambda order: order.stamp):
+            book.place(order)
+        for name, raw in data.rules.items():
+            rule = context.by_name[name]
+            market.states[name] = msgspec.msgpack.decode(bytes(raw), type=rule.State)
+        return market
+
+    def other_side(self, side: Side) -> Side:
+        """Return the opposite side."""
+        return "sell" if side == "buy" else "buy"
+
+
+def _distinct(items: Items[str | None]) -> tuple[str, ...]:
+    return tuple(sorted({item for item in items if item is not None}))
+
+
+def _same(before: Alert, after: Alert) -> bool:
+    return msgspec.structs.replace(
+        after, revision=before.revision, decided_ts=before.decided_ts, knowledge=before.knowledge
+    ) == before

@@ -1,0 +1,512 @@
+"""P1 client-order priority: did the affiliate trade ahead of a client who was entitled to the fill?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+
+from detectors.base import Rule
+from detectors.book import Turn
+from detectors.priority.disadvantage import OFF_BOOK, Fill, candidates, late_exemption
+from detectors.rulebook import Unit
+from detectors.trading_day import day_bounds
+from schemas.alerts import Evidence, Status
+from schemas.decimals import text
+from schemas.events import Side
+from schemas.journal import OrderEntry, TradeEntry
+from schemas.metrics import ClientPriorityDay, ClientPriorityHarm, HarmOutcome
+from schemas.reference import Role
+
+if TYPE_CHECKING:
+    from detectors.market import Market
+
+
+class Harmed(msgspec.Struct):
+    """One client order C and what it lost to F; `cures`: its later fills by trade id."""
+
+    order_id: str
+    account: str | None
+    evidence_seq: int
+    harm: int
+    peak: int
+    cures: dict[str, int] = {}
+    cure_seqs: dict[str, int] = {}
+    withdrawn: bool = False
+    revision: int = 0
+
+    @property
+    def cured(self) -> int:
+        """Quantity made good, at most the harm."""
+        return min(self.harm, sum(self.cures.values()))
+
+    @property
+    def left(self) -> int:
+        """Harm that is not made good."""
+        return self.harm - self.cured
+
+
+class Judged(msgspec.Struct):
+    """One fill F with harm, for as long as a bust can reach it."""
+
+    trade_id: str
+    side: Side
+    seq: int
+    ts: int
+    price: int
+    qty: int
+    match_type: str
+    account: str | None
+    order_id: str | None
+    order_seq: int | None
+    grp: str | None
+    match: int  # seq of the record that began the match's turn, or F's own
+    window_end: int
+    parameter_hash: str
+    alerts: bool
+    undecided: int
+    harmed: list[Harmed]
+    state: Literal["match", "window", "closed", "busted"] = "match"
+
+    @property
+    def left(self) -> int:
+        """Harm left over all client orders."""
+        return sum(pair.left for pair in self.harmed)
+
+
+class Day(msgspec.Struct):
+    """Counts of one trading day."""
+
+    fills_judged: int = 0
+    undecided_qty: int = 0
+    gateway_overtakes: int = 0
+    exempt: dict[str, int] = {}
+    revision: int = 0
+
+
+class ClientPriorityState(msgspec.Struct):
+    """What the rule remembers of an instrument. Keys of `judged` are trade id and side."""
+
+    judged: dict[str, Judged] = {}
+    open: list[str] = []
+    match: int = 0
+    days: dict[str, Day] = {}
+    gateway: dict[str, int] = {}  # side -> latest gateway time of a watched order accepted so far
+    told_off: bool = False
+
+
+class ClientPriority(Rule):
+    """P1: a client order C is disadvantaged by a fill F (price p, seq s) of a watched account's order A.
+
+    C: role in `protected_roles` at F, same instrument and side, live just before s, its last acceptance,
+    reprice, trigger or resume below the record that began the aggressor's turn, and for a buy (mirrored for
+    a sell) in mode `price_time`: `C.price > p`, or `C.price == p` with an earlier stamp than A's; in mode
+    `client_first`, and for block and rfq fills in both: `p < C.price + min_price_improvement`. A live market
+    order always. Exemptions, counted once per (F, C): same_owner_as_counterparty, not_continuous,
+    untriggered, suspended, all_or_none, not_held, min_qty, priority_waiver, agency, liquidation.
+    Harm is allocated best price then stamp; cured by later fills of C no worse than p in the match or within
+    `cure_window`. One alert per (F, side) while harm is left.
+
+    >>> ClientPriority.Parameters().mode
+    'price_time'
+
+    Choices where the text is silent. A fill outside any turn is a match of its own. An untriggered stop ranks
+    as a market order (it is exempt anyway). `min_qty` is tested against what is left when C's turn to be
+    allocated comes. `undecided_qty` is the equal-price quantity that could not be compared because A's stamp
+    is unknown. A retraction by cure is said at the cure; if that cure is busted, the alert returns. A
+    corrected fill is judged against the book as it stands at the correction, and is degraded.
+    Without a tick size the smallest price step (1e-8) stands for it. An auction match is `not_continuous`.
+
+    Misses: auctions; orders still at a gateway (counted as `gateway_overtakes`); exposure in another
+    instrument; engines that are not price-time (the mode switches itself off and says so); an affiliate that
+    aggresses in an uncrossed book. Source: FINRA 5320 and .06 (secondary); SFC dark-pool consultation 2014.
+    """
+
+    name = "client_priority"
+    version = 1
+    State = ClientPriorityState
+
+    class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+        """`alert_book_fills`: False only counts fills in the book (off-book fills always alert)."""
+
+        mode: Literal["price_time", "client_first"] = "price_time"
+        cure_window: Annotated[int, Unit("duration")] = 0
+        min_price_improvement: Annotated[int, Unit("ticks")] = 1
+        watched_roles: tuple[Role, ...] = ("affiliated_mm", "affiliate")
+        protected_roles: tuple[Role, ...] = ("client",)
+        alert_book_fills: bool = True
+
+    # ---- hooks --------------------------------------------------------------------------------------
+
+    def on_trade(self, market: Market, state: ClientPriorityState, trade: TradeEntry) -> None:
+        """Judge both sides, then let the trade cure earlier fills."""
+        turn = market.book.turn
+        match = turn.begin_seq if turn is not None else trade.seq
+        if match != state.match:
+            state.match = match
+        found = self.parameters(trade.ts)
+        if found is not None:
+            self._judge(market, state, trade, "buy", match, *found)
+            self._judge(market, state, trade, "sell", match, *found)
+        if state.open:
+            self._cure(market, state, trade, match)
+        if turn is None:
+            self._match_ended(market, state, match)
+
+    def on_turn_end(self, market: Market, state: ClientPriorityState, turn: Turn) -> None:
+        """The match is complete: say what it left."""
+        if state.open:
+            self._match_ended(market, state, turn.begin_seq)
+
+    def on_timer(self, market: Market, state: ClientPriorityState, due: int, key: str) -> None:
+        """A cure window or a trading day has ended."""
+        if key.startswith("day "):
+            self._publish_day(market, state, key[4:])
+            return
+        judged = state.judged.get(key)
+        if judged is not None and judged.state == "window":
+            self._close(market, state, judged)
+
+    def on_clock(self, market: Market, state: ClientPriorityState, ts: int, end: bool) -> None:
+        """At a recording's end: windows are decided with what is known, and the days so far published."""
+        horizon = market.time - market.context.bust_horizon
+        for key in [key for key, judged in state.judged.items() if judged.ts < horizon]:
+            if key not in state.open:
+                del state.judged[key]
+        if not end:
+            return
+        for key in list(state.open):
+            self._close(market, state, state.judged[key])
+        for day in list(state.days):
+            self._publish_day(market, state, day)
+
+    def on_order(
+        self, market: Market, state: ClientPriorityState, entry: OrderEntry, first: bool
+    ) -> None:
+        """Mark withdrawals of harmed orders; count clients whom a watched order overtook at the gateway."""
+        if state.open and entry.exec_type in ("canceled", "replaced"):
+            self._withdraw(market, state, entry)
+        if entry.exec_type == "new" and entry.ts_gateway is not None and entry.side is not None:
+            self._count_overtakes(market, state, entry, entry.side, entry.ts_gateway)
+
+    def on_bust(
+        self, market: Market, state: ClientPriorityState, trade_id: str, entry: TradeEntry
+    ) -> None:
+        """Retract what rests on the fill, and take back what it cured."""
+        for side in ("buy", "sell"):
+            judged = state.judged.get(f"{trade_id} {side}")
+            if judged is not None and judged.state != "busted":
+                judged.state = "busted"
+                if f"{trade_id} {side}" in state.open:
+                    state.open.remove(f"{trade_id} {side}")
+                self._rows(market, judged, None)
+                alert = market.known(self, (trade_id, judged.side))
+                if alert is not None and alert.status != "retracted":
+                    market.restate(alert, status="retracted", status_reason="busted")
+        for judged in state.judged.values():
+            changed = [pair for pair in judged.harmed if pair.cures.pop(trade_id, None) is not None]
+            if not changed or judged.state == "busted":
+                continue
+            for pair in changed:
+                pair.cure_seqs.pop(trade_id, None)
+            self._say(market, judged, "confirmed" if judged.state == "closed" else "provisional")
+
+    # ---- judging ------------------------------------------------------------------------------------
+
+    def _judge(
+        self,
+        market: Market,
+        state: ClientPriorityState,
+        trade: TradeEntry,
+        side: Side,
+        match: int,
+        parameters: Parameters,
+        parameter_hash: str,
+    ) -> None:
+        account = trade.buy_account if side == "buy" else trade.sell_account
+        party = market.party(account, trade.ts)
+        if party.role not in parameters.watched_roles:
+            return
+        off_book = trade.match_type in OFF_BOOK
+        if not off_book and not self._price_time_engine(market, state, trade):
+            return
+        order_id = trade.buy_order_id if side == "buy" else trade.sell_order_id
+        tick = market.context.directory.tick_size(market.instrument, trade.ts)
+        fill = Fill(
+            trade=trade,
+            side=side,
+            account=account,
+            order_id=order_id,
+            order=market.book.find(order_id),
+            client_first=off_book or parameters.mode == "client_first",
+            improvement=parameters.min_price_improvement * (tick or 1),
+            protected_roles=parameters.protected_roles,
+        )
+        day = self._day(market, state, trade.ts)
+        day.fills_judged += 1
+        ahead, undecided = candidates(market, fill)
+        rest = trade.qty or 0
+        harmed: list[Harmed] = []
+        for candidate in ahead:
+            order = candidate.order
+            exempt = candidate.exempt or late_exemption(market, fill, order, rest)
+            if exempt is not None:
+                day.exempt[exempt] = day.exempt.get(exempt, 0) + 1
+                continue
+            harm = min(rest, max(0, candidate.counting - self._owed(state, match, side, order.order_id)))
+            if harm > 0:
+                rest -= harm
+                harmed.append(Harmed(order.order_id, order.account, order.active_seq, harm, order.peak))
+        undecided = min(undecided, rest)
+        day.undecided_qty += undecided
+        if not harmed:
+            return
+        key = f"{trade.trade_id} {side}"
+        state.judged[key] = Judged(
+            trade_id=trade.trade_id,
+            side=side,
+            seq=trade.seq,
+            ts=trade.ts,
+            price=trade.price or 0,
+            qty=trade.qty or 0,
+            match_type=trade.match_type,
+            account=account,
+            order_id=order_id,
+            order_seq=fill.order.accepted_seq if fill.order is not None else None,
+            grp=party.grp,
+            match=match,
+            window_end=trade.ts + parameters.cure_window,
+            parameter_hash=parameter_hash,
+            alerts=off_book or parameters.alert_book_fills,
+            undecided=undecided,
+            harmed=harmed,
+        )
+        state.open.append(key)
+
+    def _owed(self, state: ClientPriorityState, match: int, side: Side, order_id: str) -> int:
+        """Return what earlier fills of the same match took from C and had not given back."""
+        return sum(
+            pair.left
+            for key in state.open
+            if (judged := state.judged[key]).match == match and judged.side == side
+            for pair in judged.harmed
+            if pair.order_id == order_id
+        )
+
+    def _price_time_engine(self, market: Market, state: ClientPriorityState, trade: TradeEntry) -> bool:
+        instrument = market.context.directory.instrument(market.instrument, trade.ts)
+        if instrument is None or instrument.matching == "price_time":
+            return True
+        if not state.told_off:
+            state.told_off = True
+            market.fault(
+                "not_price_time", trade.seq, trade.seq, trade.ts,
+                f"{self.instance.name} is off: the engine matches by {instrument.matching}",
+            )  # fmt: skip
+        return False
+
+    # ---- cure, withdrawal ---------------------------------------------------------------------------
+
+    def _cure(self, market: Market, state: ClientPriorityState, trade: TradeEntry, match: int) -> None:
+        sides: tuple[tuple[Side, str | None], ...] = (
+            ("buy", trade.buy_order_id),
+            ("sell", trade.sell_order_id),
+        )
+        price, qty = trade.price or 0, trade.qty or 0
+        for key in list(state.open):
+            judged = state.judged[key]
+            if trade.seq <= judged.seq or not self._reaches(market, judged, trade.ts, match):
+                continue
+            for side, order_id in sides:
+                worse = price > judged.price if side == "buy" else price < judged.price
+                if side != judged.side or worse:
+                    continue
+                for pair in judged.harmed:
+                    if pair.order_id == order_id:
+                        pair.cures[trade.trade_id] = qty
+                        pair.cure_seqs[trade.trade_id] = trade.seq
+            if judged.state == "window" and judged.left == 0:
+                self._say(market, judged, "retracted")
+
+    def _reaches(self, market: Market, judged: Judged, ts: int, match: int) -> bool:
+        if judged.match == match and judged.state == "match":
+            return True
+        return max(ts, market.time) <= judged.window_end and judged.window_end > judged.ts
+
+    def _withdraw(self, market: Market, state: ClientPriorityState, entry: OrderEntry) -> None:
+        for key in state.open:
+            judged = state.judged[key]
+            if judged.state == "window" and entry.ts > judged.window_end:
+                continue
+            if entry.exec_type == "canceled":
+                gone = entry.reason in (None, "user")
+            else:
+                price = entry.price
+                gone = price is not None and (
+                    price < judged.price if judged.side == "buy" else price > judged.price
+                )
+            for pair in judged.harmed:
+                if gone and pair.order_id == entry.order_id:
+                    pair.withdrawn = True
+
+    # ---- saying it ----------------------------------------------------------------------------------
+
+    def _match_ended(self, market: Market, state: ClientPriorityState, match: int) -> None:
+        for key in list(state.open):
+            judged = state.judged[key]
+            if judged.state != "match" or judged.match != match:
+                continue
+            judged.state = "window"
+            self._say(market, judged, "provisional")
+            if judged.window_end <= judged.ts:
+                self._close(market, state, judged)
+            else:
+                market.wake(self, judged.window_end, key)
+
+    def _close(self, market: Market, state: ClientPriorityState, judged: Judged) -> None:
+        judged.state = "closed"
+        state.open.remove(f"{judged.trade_id} {judged.side}")
+        self._say(market, judged, "confirmed")
+
+    def _say(self, market: Market, judged: Judged, status: Status) -> None:
+        """Publish the rows, and the alert's next revision if it is due and has changed."""
+        alert_id = None
+        left = judged.left
+        if judged.alerts and (left > 0 or market.known(self, (judged.trade_id, judged.side)) is not None):
+            alert_id = self._alert(market, judged, status if left > 0 else "retracted", left)
+        self._rows(market, judged, alert_id)
+
+    def _rows(self, market: Market, judged: Judged, alert_id: str | None) -> None:
+        if alert_id is None and judged.alerts:
+            alert = market.known(self, (judged.trade_id, judged.side))
+            alert_id = alert.alert_id if alert is not None else None
+        for pair in judged.harmed:
+            outcome: HarmOutcome = "open"
+            if judged.state == "busted":
+                outcome = "busted"
+            elif pair.left == 0:
+                outcome = "cured"
+            elif judged.state == "closed":
+                outcome = "harmed"
+            market.publish(
+                ClientPriorityHarm(
+                    revision=pair.revision,
+                    instance=self.instance.name,
+                    instrument=market.instrument,
+                    ts=judged.ts,
+                    seq=judged.seq,
+                    trade_id=judged.trade_id,
+                    side=judged.side,
+                    order_id=pair.order_id,
+                    account=pair.account,
+                    alert_id=alert_id,
+                    outcome=outcome,
+                    harm_at_fill=pair.harm,
+                    cured_qty=pair.cured,
+                    harm_left=pair.left,
+                    withdrawn=pair.withdrawn,
+                )
+            )
+            pair.revision += 1
+
+    def _alert(self, market: Market, judged: Judged, status: Status, left: int) -> str | None:
+        harm = sum(pair.harm for pair in judged.harmed)
+        cured = harm - left
+        orders = len(judged.harmed)
+        evidence = [Evidence("trade", judged.trade_id, judged.seq)]
+        if judged.order_id is not None and judged.order_seq is not None:
+            evidence.append(Evidence("order", judged.order_id, judged.order_seq))
+        for pair in judged.harmed:
+            evidence.append(Evidence("order", pair.order_id, pair.evidence_seq))
+            evidence.extend(Evidence("trade", trade, seq) for trade, seq in sorted(pair.cure_seqs.items()))
+        verb = "bought" if judged.side == "buy" else "sold"
+        market.alert(
+            self,
+            (judged.trade_id, judged.side),
+            ts=judged.ts,
+            parameter_hash=judged.parameter_hash,
+            status=status,
+            reason="cured" if status == "retracted" else None,
+            severity="high" if self.instance.name.endswith("price_time") else "medium",
+            accounts=[judged.account, *(pair.account for pair in judged.harmed)],
+            grps=[judged.grp],
+            evidence=evidence,
+            measures={
+                "mode": self.instance.name.rpartition(".")[2],
+                "trade_id": judged.trade_id,
+                "side": judged.side,
+                "match_type": judged.match_type,
+                "price": text(judged.price),
+                "qty": text(judged.qty),
+                "client_orders": orders,
+                "harm_at_fill": text(harm),
+                "cured_qty": text(cured),
+                "harm_left": text(left),
+                "undecided_qty": text(judged.undecided),
+            },
+            units={
+                "price": "quote", "qty": "base", "harm_at_fill": "base", "cured_qty": "base",
+                "harm_left": "base", "undecided_qty": "base", "client_orders": "count",
+            },
+            harm_qty=left,
+            harm_notional=left * judged.price,
+            narrative=(
+                f"{judged.account} {verb} {text(judged.qty)} {market.instrument} at {text(judged.price)} "
+                f"(trade {judged.trade_id}, seq {judged.seq}) while {orders} client "
+                f"order{'s' if orders > 1 else ''} stood ahead: {text(harm)} passed over - {text(cured)} "
+                f"cured = {text(left)} left, for review."
+            ),
+        )  # fmt: skip
+        known = market.known(self, (judged.trade_id, judged.side))
+        return known.alert_id if known is not None else None
+
+    # ---- days ---------------------------------------------------------------------------------------
+
+    def _day(self, market: Market, state: ClientPriorityState, ts: int) -> Day:
+        day = market.day(ts)
+        if day not in state.days:
+            state.days[day] = Day()
+            market.wake(self, day_bounds(day, market.context.zone)[1], f"day {day}")
+        return state.days[day]
+
+    def _count_overtakes(
+        self, market: Market, state: ClientPriorityState, entry: OrderEntry, side: Side, gateway: int
+    ) -> None:
+        found = self.parameters(entry.ts)
+        if found is None:
+            return
+        role = market.party(entry.account, entry.ts).role
+        if role in found[0].watched_roles:
+            state.gateway[side] = max(gateway, state.gateway.get(side, 0))
+        elif role in found[0].protected_roles and gateway < state.gateway.get(side, 0):
+            self._day(market, state, entry.ts).gateway_overtakes += 1
+
+    def _publish_day(self, market: Market, state: ClientPriorityState, day: str) -> None:
+        count = state.days[day]
+        fills = [
+            judged
+            for judged in state.judged.values()
+            if judged.state != "busted" and market.day(judged.ts) == day
+        ]
+        left: dict[str, int] = {}
+        peak: dict[str, int] = {}
+        for judged in fills:
+            for pair in judged.harmed:
+                left[pair.order_id] = left.get(pair.order_id, 0) + pair.left
+                peak[pair.order_id] = max(peak.get(pair.order_id, 0), pair.peak)
+        market.publish(
+            ClientPriorityDay(
+                revision=count.revision,
+                instance=self.instance.name,
+                instrument=market.instrument,
+                trading_day=day,
+                fills_judged=count.fills_judged,
+                fills_with_harm=len(fills),
+                pairs_with_harm=sum(len(judged.harmed) for judged in fills),
+                harm_left=sum(min(total, peak[order_id]) for order_id, total in left.items()),
+                undecided_qty=count.undecided_qty,
+                gateway_overtakes=count.gateway_overtakes,
+                exempt=dict(sorted(count.exempt.items())),
+            )
+        )
+        count.revision += 1

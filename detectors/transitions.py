@@ -1,0 +1,294 @@
+"""How each record changes the book, and what about it cannot be right (SPEC.md 2.1, 2.5, data quality)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from detectors.book import Order, Turn
+from schemas.decimals import text
+from schemas.events import Side
+from schemas.journal import EventEntry, OrderEntry, QuoteEntry, TradeEntry
+
+if TYPE_CHECKING:
+    from detectors.market import Market
+
+
+class Transitions:
+    """Applies order records and trades to a market's book; reports what contradicts it."""
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+
+    # ---- orders -------------------------------------------------------------------------------------
+
+    def order(self, entry: OrderEntry) -> None:
+        """Apply an order's life-cycle event. `mm_protection_*` and `fill` change nothing in the book."""
+        kind = entry.exec_type
+        if kind in ("mm_protection_start", "mm_protection_end") or entry.order_id is None:
+            return
+        book = self.market.book
+        if kind in ("new", "restated"):
+            self._enter(entry)
+            return
+        if kind == "rejected":
+            if book.find(entry.order_id) is None:
+                book.kill(self._make(entry, 0))
+            return
+        order = book.orders.get(entry.order_id)
+        if order is None:
+            self._stray(entry)
+        elif kind in ("canceled", "expired"):
+            self._check_lifetime(entry.ts, order)
+            book.kill(order)
+        elif kind == "replaced":
+            self._replace(entry, order)
+        elif kind == "triggered":
+            self._trigger(entry, order)
+        elif kind == "suspended":
+            book.lift(order)
+            order.state = "suspended"
+        elif kind == "resumed":
+            order.state, order.active_seq = "live", entry.seq
+            if not order.resting:
+                book.place(order)
+        else:
+            self._check_fill(entry, order)
+
+    def _make(self, entry: OrderEntry, leaves: int) -> Order:
+        display = entry.display_qty
+        role = self.market.party(entry.account, entry.ts).role
+        return Order(
+            order_id=entry.order_id or "",
+            account=entry.account,
+            side=entry.side or "buy",
+            ord_type=entry.ord_type or "limit",
+            time_in_force=entry.time_in_force or "gtc",
+            price=entry.price,
+            leaves=leaves,
+            shown=leaves if display is None else min(display, leaves),
+            stamp=entry.seq,
+            active_seq=entry.seq,
+            accepted_seq=entry.seq,
+            accepted_ts=entry.ts,
+            display_qty=display,
+            min_qty=entry.min_qty,
+            exec_inst=entry.exec_inst,
+            order_capacity=entry.order_capacity,
+            mm_flag=bool(entry.mm_flag),
+            affiliated=role in ("affiliated_mm", "affiliate"),
+            state="untriggered" if entry.ord_type in ("stop", "stop_limit") else "live",
+            peak=leaves,
+            ts_gateway=entry.ts_gateway,
+        )
+
+    def _enter(self, entry: OrderEntry) -> None:
+        market, book = self.market, self.market.book
+        leaves = entry.leaves_qty if entry.leaves_qty is not None else entry.order_qty or 0
+        order = self._make(entry, leaves)
+        was = book.orders.get(order.order_id)
+        if was is not None:
+            if entry.exec_type == "new":
+                market.fault("conflict", entry.seq, entry.seq, entry.ts, f"new, but order {order.order_id} is live")
+                return
+            book.lift(was)
+        before = was or book.dead.pop(order.order_id, None)
+        if before is not None:
+            order.mm_flag, order.mutated, order.filled = before.mm_flag, before.mutated, before.filled
+            order.peak = max(before.peak, leaves + before.filled)
+        book.enter(order)
+        if leaves == 0:
+            book.kill(order)
+        elif entry.exec_type == "restated":
+            book.start_known = True
+            book.place(order)
+        else:
+            self._open_turn(entry, order)
+
+    def _open_turn(self, entry: OrderEntry, order: Order) -> None:
+        order.turn_seq = entry.seq
+        if self.market.late:
+            self.market.book.place(order)  # inserted by its stamp; its turn is past
+        else:
+            self.market.book.turn = Turn(order.order_id, entry.seq, entry.ts)
+            self.market.in_turn.append(order.order_id)
+
+    def _replace(self, entry: OrderEntry, order: Order) -> None:
+        book = self.market.book
+        if entry.leaves_qty is not None:
+            leaves = entry.leaves_qty
+        elif entry.order_qty is not None:
+            leaves = max(0, entry.order_qty - order.filled)
+        else:
+            leaves = order.leaves
+        price = entry.price if entry.price is not None else order.price
+        repriced = price != order.price
+        keeps = not repriced and leaves <= order.leaves
+        resting = order.resting
+        book.lift(order)
+        order.price, order.leaves = price, leaves
+        order.display_qty = entry.display_qty if entry.display_qty is not None else order.display_qty
+        order.min_qty = entry.min_qty if entry.min_qty is not None else order.min_qty
+        order.exec_inst = entry.exec_inst or order.exec_inst
+        order.time_in_force = entry.time_in_force or order.time_in_force
+        order.peak = max(order.peak, leaves + order.filled)
+        if order.display_qty is None:
+            order.shown = leaves
+        else:
+            order.shown = min(order.shown if keeps else order.display_qty, leaves)
+        if not keeps:
+            order.stamp = entry.seq
+        if repriced:
+            order.active_seq = entry.seq
+        if leaves == 0:
+            book.kill(order)
+            return
+        if keeps and resting:
+            book.place(order)
+        self._open_turn(entry, order)
+
+    def _trigger(self, entry: OrderEntry, order: Order) -> None:
+        self.market.book.lift(order)
+        order.ord_type = "limit" if order.ord_type == "stop_limit" else "market"
+        if order.ord_type == "limit" and entry.price is not None:
+            order.price = entry.price
+        order.state = "live"
+        order.stamp = order.active_seq = entry.seq
+        self._open_turn(entry, order)
+
+    def _stray(self, entry: OrderEntry) -> None:
+        """A record of an order that is not live: never seen, or dead."""
+        market = self.market
+        dead = market.book.dead.get(entry.order_id or "")
+        if dead is None:
+            if market.book.start_known:
+                market.fault(
+                    "orphan", entry.seq, entry.seq, entry.ts,
+                    f"{entry.exec_type} of order {entry.order_id}, never seen",
+                )  # fmt: skip
+        elif entry.exec_type in ("canceled", "expired"):
+            if entry.leaves_qty not in (None, 0, dead.leaves):
+                market.fault(
+                    "conflict", entry.seq, entry.seq, entry.ts,
+                    f"{entry.exec_type} of order {entry.order_id} with {text(entry.leaves_qty or 0)} left, "
+                    f"the book has {text(dead.leaves)}",
+                )  # fmt: skip
+        elif entry.exec_type == "fill":
+            self._check_fill(entry, dead)
+        else:
+            market.fault(
+                "orphan", entry.seq, entry.seq, entry.ts,
+                f"{entry.exec_type} of order {entry.order_id}, which is dead",
+            )  # fmt: skip
+
+    # ---- trades -------------------------------------------------------------------------------------
+
+    def trade(self, entry: TradeEntry) -> None:
+        """Reduce both orders' leaves; a trade of the turn's order belongs to its match."""
+        market = self.market
+        turn = market.book.turn
+        if turn is not None:
+            if turn.trades and turn.match_id != entry.match_id:
+                market.fault(
+                    "conflict", entry.seq, entry.seq, entry.ts,
+                    f"match_id {entry.match_id}, but the turn's trades have {turn.match_id}",
+                )  # fmt: skip
+            turn.trades += 1
+            turn.match_id = entry.match_id
+        qty = entry.qty or 0
+        sides: tuple[tuple[Side, str | None], ...] = (
+            ("buy", entry.buy_order_id),
+            ("sell", entry.sell_order_id),
+        )
+        for side, order_id in sides:
+            if order_id is None:
+                continue
+            market.in_turn.append(order_id)
+            order = market.book.orders.get(order_id)
+            if order is None:
+                self._stray_trade(entry, order_id)
+                continue
+            self._check_lifetime(entry.ts, order)
+            if qty > order.leaves:
+                market.fault(
+                    "overfill", entry.seq, entry.seq, entry.ts,
+                    f"{side} order {order_id} filled {text(qty)} of {text(order.leaves)} left",
+                )  # fmt: skip
+            market.book.fill(order, qty, entry.seq)
+        if turn is None:
+            market.in_turn.clear()
+
+    def _stray_trade(self, entry: TradeEntry, order_id: str) -> None:
+        market = self.market
+        if order_id in market.book.dead:
+            market.fault(
+                "overfill", entry.seq, entry.seq, entry.ts, f"trade {entry.trade_id} of order {order_id}, dead"
+            )
+        elif market.book.start_known:
+            market.fault(
+                "orphan", entry.seq, entry.seq, entry.ts,
+                f"trade {entry.trade_id} of order {order_id}, never seen",
+            )  # fmt: skip
+
+    # ---- what cannot be right -----------------------------------------------------------------------
+
+    def check_time(self, entry: EventEntry) -> None:
+        """A record stamped more than the allowance before the instrument's time: clocks disagree."""
+        market = self.market
+        if market.late or (isinstance(entry, OrderEntry) and entry.exec_type == "restated"):
+            return
+        behind = (market.own_time or entry.ts) - entry.ts
+        if behind > market.context.clock_skew(entry.ts):
+            market.fault("clock_skew", entry.seq, entry.seq, entry.ts, f"stamped {behind} ns before its predecessor")
+
+    def _check_lifetime(self, ts: int, order: Order) -> None:
+        if ts < order.accepted_ts:
+            seq = self.market.seq
+            self.market.fault(
+                "negative_lifetime", seq, seq, ts,
+                f"order {order.order_id} changed {order.accepted_ts - ts} ns before it was accepted",
+            )  # fmt: skip
+
+    def _check_fill(self, entry: OrderEntry, order: Order) -> None:
+        if entry.leaves_qty is not None and entry.leaves_qty != order.leaves:
+            self.market.fault(
+                "conflict", entry.seq, entry.seq, entry.ts,
+                f"fill says {text(entry.leaves_qty)} left of order {order.order_id}, trades say {text(order.leaves)}",
+            )  # fmt: skip
+
+    def check_crossed(self) -> None:
+        """Once per stretch: best bid >= best ask in a state that has weight, outside auctions."""
+        market = self.market
+        if not market.book.crossed():
+            market.flags.pop("crossed", None)
+        elif "crossed" not in market.flags and market.phase(market.time) != "auction":
+            market.flags["crossed"] = market.seq
+            bid, ask = market.book.bids.best(), market.book.asks.best()
+            market.fault(
+                "crossed_book", market.seq, market.seq, market.time,
+                f"bid {text(bid or 0)} is not below ask {text(ask or 0)}",
+            )  # fmt: skip
+
+    def check_quote(self, quote: QuoteEntry) -> None:
+        """The venue's best bid and offer against the displayed best of the book, price and size."""
+        market = self.market
+        if not market.book.start_known:
+            return
+        book = market.book
+        published: tuple[tuple[str, int | None, int | None, tuple[int, int] | None], ...] = (
+            ("bid", quote.bid_px, quote.bid_size, book.bids.best_shown()),
+            ("ask", quote.ask_px, quote.ask_size, book.asks.best_shown()),
+        )
+        for name, price, size, best in published:
+            ours = best if best is not None else (None, None)
+            if price != ours[0] or (size is not None and size != ours[1]):
+                market.fault(
+                    "book_mismatch", quote.seq, quote.seq, quote.ts,
+                    f"venue's {name} {_quoted(price, size)}, the book's {_quoted(*ours)}",
+                )  # fmt: skip
+                return
+
+
+def _quoted(price: int | None, size: int | None) -> str:
+    if price is None:
+        return "none"
+    return f"{text(price)} x {text(size)}" if size is not None else text(price)

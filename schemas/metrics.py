@@ -1,0 +1,108 @@
+"""Rows of the topic `metrics`: measures that are no alert. The latest (knowledge, revision) of a key counts.
+
+Quantities are integers scaled by 10**8, notionals by 10**16, spreads in 1e-6 basis points, times integer
+nanoseconds. None where a denominator is 0. Source: SPEC.md section 3.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from schemas.events import Side
+
+HarmOutcome = Literal["open", "harmed", "cured", "busted"]
+
+
+class _Row(msgspec.Struct, kw_only=True, frozen=True, tag_field="table"):
+    knowledge: int = 0
+    revision: int = 0
+
+
+class ClientPriorityHarm(_Row, tag="client_priority_harm"):
+    """What one client order C lost to one fill F of a watched account. Key: instance, trade_id, side, order_id."""
+
+    instance: str
+    instrument: str
+    ts: int  # of F
+    seq: int  # of F
+    trade_id: str
+    side: Side
+    order_id: str
+    account: str | None
+    alert_id: str | None
+    outcome: HarmOutcome
+    harm_at_fill: int
+    cured_qty: int
+    harm_left: int
+    withdrawn: bool
+
+
+class ClientPriorityDay(_Row, tag="client_priority_days"):
+    """Daily totals of one instance in one instrument. Key: instance, instrument, trading_day.
+
+    `exempt` counts (F, C) pairs under the first named exemption that held.
+    """
+
+    instance: str
+    instrument: str
+    trading_day: str
+    fills_judged: int
+    fills_with_harm: int
+    pairs_with_harm: int
+    harm_left: int  # sum over client orders of min(harm left, greatest leaves + filled of the day)
+    undecided_qty: int
+    gateway_overtakes: int
+    exempt: dict[str, int]
+
+
+class Depth(msgspec.Struct, kw_only=True, frozen=True):
+    """Time-weighted displayed depth within a band of the full book's mid, one side; quote scaled by 10**16."""
+
+    base: int | None
+    quote: int | None
+    base_without_affiliates: int | None
+    quote_without_affiliates: int | None
+
+
+class _SpreadRow(_Row):
+    instrument: str
+    two_sided_ns: int
+    two_sided_without_affiliates_ns: int
+    common_ns: int
+    one_sided_ns: int
+    crossed_ns: int
+    excluded_ns: int
+    unknown_ns: int
+    tw_spread_bps: int | None
+    tw_spread_bps_without_affiliates: int | None
+    tw_spread_bps_common: int | None
+    tw_spread_bps_common_without_affiliates: int | None
+    depth: dict[str, Depth]  # bid_10bps, bid_25bps, ... ask_50bps
+    volume: int
+    afmm_maker_volume: int
+    afmm_taker_volume: int
+    afmm_client_volume: int
+
+
+class SpreadMinute(_SpreadRow, tag="spread_minutes"):
+    """Quoted measures of one instrument in one UTC minute. Key: instrument, minute."""
+
+    minute: int  # its start, ns
+
+
+class SpreadDay(_SpreadRow, tag="spread_days"):
+    """The same over one trading day, and what the affiliates added. Key: instrument, trading_day.
+
+    `benefit_bps` = without - with over common time (positive when the affiliates narrow the spread), in 1e-6
+    bps; `two_sided_only_with_affiliates_ns` = two-sided time that only affiliates made; the two are never
+    merged. A static comparison: others would have quoted differently.
+    """
+
+    trading_day: str
+    benefit_bps: int | None
+    two_sided_only_with_affiliates_ns: int
+
+
+Metric = ClientPriorityHarm | ClientPriorityDay | SpreadMinute | SpreadDay
