@@ -19,6 +19,7 @@ from detectors.ledger import DataFault, Ledger
 from detectors.sequence import Sequence, Verdict
 from detectors.trading_day import trading_day
 from detectors.transitions import Transitions
+from schemas import codec
 from schemas.alerts import Alert, Anchor, Evidence, Measure, Severity, Status, alert_id, breach_id
 from schemas.events import Side
 from schemas.journal import EventEntry, OrderEntry, QuoteEntry, TradeEntry
@@ -113,8 +114,8 @@ class Market:
         grps: Items[str | None] = (),
         measures: dict[str, Measure] | None = None,
         units: dict[str, str] | None = None,
-        harm_qty: int | None = None,
-        harm_notional: int | None = None,
+        harm_qty: str | None = None,
+        harm_notional: str | None = None,
         trade_id: str | None = None,
     ) -> Alert | None:
         """Emit the next revision of the breach at `anchor`, or nothing if it would say what is said already.
@@ -378,7 +379,7 @@ class Market:
             ledger=self.ledger,
             flags=self.flags,
             rules={
-                name: msgspec.Raw(msgspec.msgpack.encode(state)) for name, state in sorted(self.states.items())
+                name: msgspec.Raw(codec.encode(state)) for name, state in sorted(self.states.items())
             },
         )
 
@@ -398,7 +399,7 @@ class Market:
             book.place(order)
         for name, raw in data.rules.items():
             rule = context.by_name[name]
-            market.states[name] = msgspec.msgpack.decode(bytes(raw), type=rule.State)
+            market.states[name] = codec.decode(raw, type=rule.State)
         return market
 
     def other_side(self, side: Side) -> Side:

@@ -10,6 +10,7 @@ import msgspec
 from detectors.context import Context
 from detectors.market import Market, MarketState
 from detectors.registry import RULES
+from schemas import codec
 from schemas.alerts import Alert
 from schemas.journal import (
     ClockEntry,
@@ -135,7 +136,7 @@ class Runner:
 
     def snapshot(self) -> bytes:
         """Return the whole state, encoded."""
-        return msgspec.msgpack.encode(
+        return codec.encode(
             Snapshot(
                 digest=self.digest,
                 rulebook=self._context.rulebook.text if self._context is not None else None,
@@ -147,7 +148,7 @@ class Runner:
     @classmethod
     def restore(cls, data: bytes, *, strict: bool = False) -> Runner:
         """Return the Runner whose `snapshot` this is. Raises SnapshotRefused if other rules wrote it."""
-        state = msgspec.msgpack.decode(data, type=Snapshot)
+        state = codec.decode(data, type=Snapshot)
         runner = cls(strict=strict)
         runner._facts = state.facts
         if state.rulebook is not None:

@@ -27,7 +27,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One revision of an alert: byte-identical live and replayed.
 
     `ts` is the event time of the breach, `decided_ts` the instrument's time at which this revision was
-    decided. `harm_qty` (scaled by 10**8) and `harm_notional` (by 10**16) are what is left after cure; None
+    decided. `harm_qty` and `harm_notional` (decimal strings, base and quote) are what is left after cure; None
     where the rule has no harm. `measures` hold decimals as strings, `units` the unit of each measure.
     """
 
@@ -52,8 +52,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...]
     measures: dict[str, Measure]
     units: dict[str, str]
-    harm_qty: int | None
-    harm_notional: int | None
+    harm_qty: str | None
+    harm_notional: str | None
     narrative: str
     dq_degraded: bool
     late_reference: bool

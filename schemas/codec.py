@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
 
 from schemas.alerts import Alert, Measure
 from schemas.decimals import text
-from schemas.journal import Entry
+from schemas.events import RECORD_TYPES, Record
+from schemas.journal import Entry, EventEntry
 from schemas.metrics import Metric
 from schemas.reference import Fact
+
+
+
+class Peek(msgspec.Struct):
+    """What tells a record's place, read without judging the rest."""
+
+    instrument: str | None = None
+    seq: int | None = None
+    ts: int | None = None
+
 
 DecodeError = msgspec.DecodeError
 ValidationError = msgspec.ValidationError
@@ -74,3 +86,57 @@ def measures(values: dict[str, Measure]) -> str:
 def decimal(value: int | None, scale: int = 8) -> str | None:
     """Return a scaled integer as a decimal string, None as None."""
     return None if value is None else text(value, scale)
+
+
+RECORD_DECODERS: dict[str, Any] = {
+    topic: msgspec.json.Decoder(record) for topic, record in RECORD_TYPES.items()
+}
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
+_peek = msgspec.json.Decoder(Peek)
+
+
+def decode_record(topic: str, data: bytes | msgspec.Raw) -> Record:
+    """Return one source record, strictly typed. Raises ValidationError or DecodeError."""
+    return RECORD_DECODERS[topic].decode(data)  # type: ignore[no-any-return]
+
+
+def split_array(value: bytes) -> list[bytes]:
+    """Return the elements of a JSON array, each with its own bytes."""
+    return [bytes(raw) for raw in _raws.decode(value)]
+
+
+def peek(data: bytes) -> Peek:
+    """Return what can be read of a record's place, or an empty Peek."""
+    try:
+        return _peek.decode(data)
+    except msgspec.MsgspecError:
+        return Peek()
+
+
+def content_hash(entry: EventEntry) -> int:
+    """Return 64 bits over what the venue said: equal content, equal hash, wherever it came from."""
+    said = [getattr(entry, name) for name in entry.__struct_fields__ if name not in _NOT_SAID]
+    return int.from_bytes(hashlib.blake2b(_encoder.encode(said), digest_size=8).digest(), "big", signed=True)
+
+
+_NOT_SAID = frozenset(
+    ("src", "start", "role", "owner", "grp", "buy_role", "buy_owner", "buy_grp", "sell_role", "sell_owner", "sell_grp")
+)
+
+_lenient: dict[str, Any] = {
+    topic: msgspec.json.Decoder(
+        msgspec.defstruct(
+            record.__name__, [], bases=(record,), kw_only=True, omit_defaults=True, forbid_unknown_fields=False
+        )
+    )
+    for topic, record in RECORD_TYPES.items()
+}
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def decode_beside(topic: str, data: bytes) -> tuple[Record, str]:
+    """Return a record that has fields nobody knows, and those fields as JSON, to be kept aside."""
+    record = _lenient[topic].decode(data)
+    known = set(RECORD_TYPES[topic].__struct_fields__)  # type: ignore[index]
+    extra = {name: raw for name, raw in _fields.decode(data).items() if name not in known}
+    return record, _canonical.encode(extra).decode()

@@ -49,9 +49,8 @@ class AffiliateFlag(Rule):
     >>> AffiliateFlag.name
     'affiliate_flag'
 
-    Choices where the text is silent: a missing flag on a later record counts as false only if the record is
-    one that carries the order's terms (new, replaced, restated, rejected) or sets it; cancels, expiries and
-    fills that leave the field out say nothing. In a fill a missing flag is false. A record without an
+    Choices where the text is silent: missing, null and false are one value on every record of an order, a
+    cancel included, so an adapter must carry the flag on all of them. A record without an
     account gives `no_accounts` (data quality), once an instrument and day. A bust retracts the findings on
     that fill and a `mutated` seen on it, not the day-level ones.
 
@@ -73,11 +72,9 @@ class AffiliateFlag(Rule):
         evidence = Evidence("order", entry.order_id, entry.seq)
         order = market.book.find(entry.order_id)
         if order is not None and not first:
-            states_terms = entry.exec_type in ("new", "replaced", "restated", "rejected")
-            if not order.mutated and (entry.mm_flag is not None or states_terms):
-                if bool(entry.mm_flag) != order.mm_flag:
-                    order.mutated = True
-                    self._mutated(market, entry.order_id, order.account, entry.ts, evidence, None)
+            if not order.mutated and bool(entry.mm_flag) != order.mm_flag:
+                order.mutated = True
+                self._mutated(market, entry.order_id, order.account, entry.ts, evidence, None)
         if entry.account is None:
             if order is None:
                 self._no_account(market, state, entry.seq, entry.ts)

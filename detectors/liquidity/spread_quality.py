@@ -9,6 +9,7 @@ import msgspec
 from detectors.base import Rule
 from detectors.liquidity.displayed_depth import KEYS, WIDTH, Vector, beyond, displayed_depth, means
 from detectors.trading_day import day_bounds
+from schemas import codec
 from schemas.decimals import divide_half_even
 from schemas.journal import TradeEntry
 from schemas.metrics import SpreadDay, SpreadMinute
@@ -56,6 +57,10 @@ class Sums(msgspec.Struct):
                 setattr(self, name, getattr(self, name) + getattr(other, name))
         self.depth = [a + b for a, b in zip(self.depth, other.depth, strict=True)]
 
+    def copy(self) -> Sums:
+        """Return an independent copy."""
+        return msgspec.structs.replace(self, depth=list(self.depth))
+
     @property
     def stated(self) -> int:
         """Time that is not unknown."""
@@ -72,15 +77,22 @@ class Running(msgspec.Struct):
 
     def copy(self) -> Running:
         """Return an independent copy."""
-        return msgspec.msgpack.decode(msgspec.msgpack.encode(self), type=Running)
+        return Running(self.minute, self.day, self.sums.copy(), self.day_sums.copy())
+
+
+class Said(msgspec.Struct):
+    """A row as it was published, and the time (ns) after which it cannot change any more."""
+
+    revision: int
+    content: str
+    ends: int
 
 
 class SpreadQualityState(msgspec.Struct):
     """`said`: rows published beyond the last own entry (by clocks), which a gap may still revise."""
 
     running: Running | None = None
-    said: dict[str, int] = {}  # row key -> revision
-    said_digest: dict[str, bytes] = {}
+    said: dict[str, Said] = {}
 
 
 class SpreadQuality(Rule):
@@ -118,8 +130,8 @@ class SpreadQuality(Rule):
         """Commit the stretch since the last own entry."""
         running = state.running or self._start(market, state, start)
         self._advance(market, state, running, start, end, known)
-        state.said.clear()
-        state.said_digest.clear()
+        if state.said:
+            state.said = {key: said for key, said in state.said.items() if said.ends > end}
 
     def on_trade(self, market: Market, state: SpreadQualityState, trade: TradeEntry) -> None:
         """Add to the volumes."""
@@ -198,7 +210,7 @@ class SpreadQuality(Rule):
 
     def _publish_minute(self, market: Market, state: SpreadQualityState, running: Running) -> None:
         row = SpreadMinute(minute=running.minute, **_row(market, running.sums, MINUTE))
-        self._publish(market, state, f"minute {running.minute}", row)
+        self._publish(market, state, f"minute {running.minute}", running.minute + MINUTE, row)
 
     def _publish_day(self, market: Market, state: SpreadQualityState, running: Running) -> None:
         sums = running.day_sums
@@ -213,16 +225,17 @@ class SpreadQuality(Rule):
             two_sided_only_with_affiliates_ns=sums.only_with,
             **values,
         )
-        self._publish(market, state, f"day {running.day}", row)
+        self._publish(market, state, f"day {running.day}", last, row)
 
     def _publish(
-        self, market: Market, state: SpreadQualityState, key: str, row: SpreadMinute | SpreadDay
+        self, market: Market, state: SpreadQualityState, key: str, ends: int, row: SpreadMinute | SpreadDay
     ) -> None:
-        digest = msgspec.msgpack.encode(row)
-        if state.said_digest.get(key) == digest:
+        content = codec.canonical(row).decode()
+        said = state.said.get(key)
+        if said is not None and said.content == content:
             return
-        revision = state.said[key] + 1 if key in state.said else 0
-        state.said[key], state.said_digest[key] = revision, digest
+        revision = said.revision + 1 if said is not None else 0
+        state.said[key] = Said(revision, content, ends)
         market.publish(msgspec.structs.replace(row, revision=revision))
 
 

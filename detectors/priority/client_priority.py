@@ -448,8 +448,8 @@ class ClientPriority(Rule):
                 "price": "quote", "qty": "base", "harm_at_fill": "base", "cured_qty": "base",
                 "harm_left": "base", "undecided_qty": "base", "client_orders": "count",
             },
-            harm_qty=left,
-            harm_notional=left * judged.price,
+            harm_qty=text(left),
+            harm_notional=text(left * judged.price, 16),
             narrative=(
                 f"{judged.account} {verb} {text(judged.qty)} {market.instrument} at {text(judged.price)} "
                 f"(trade {judged.trade_id}, seq {judged.seq}) while {orders} client "

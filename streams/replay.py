@@ -1,0 +1,195 @@
+"""`fairbook replay`: the same rules over a recording, in one process, in both passes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from detectors.affiliation import Directory
+from detectors.context import PARAMETERS
+from detectors.rulebook import Rulebook
+from detectors.runner import Output, Runner
+from schemas.alerts import Alert
+from schemas.journal import (
+    ClockEntry,
+    Entry,
+    OrderEntry,
+    Position,
+    QuoteEntry,
+    ReferenceEntry,
+    RefusedEntry,
+    RulebookEntry,
+    TradeEntry,
+)
+from schemas.reference import Fact
+from streams import reference_data
+from streams.sequencer import Sequencer
+from streams.sources import recording
+from streams.tagger import Tagger
+
+FRAME = 500  # entries
+
+
+class Sink(Protocol):
+    """Where a replay leaves what it reads and decides."""
+
+    def entry(self, position: Position, entry: Entry) -> None:
+        """A journal entry at its place."""
+
+    def output(self, position: Position, output: Output) -> None:
+        """What the entry at `position` decided."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+class Discard:
+    """A Sink that keeps nothing."""
+
+    def entry(self, position: Position, entry: Entry) -> None:
+        """Ignore it."""
+
+    def output(self, position: Position, output: Output) -> None:
+        """Ignore it."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class ReplayResult(msgspec.Struct):
+    """What a replay saw and decided; `alerts` holds every revision, in order."""
+
+    events: int = 0
+    refused: Counter[str] = msgspec.field(default_factory=Counter)
+    faults: list[str] = []
+    alerts: list[Alert] = []
+    metrics: int = 0
+    runner: Runner | None = None
+
+    def latest(self) -> dict[str, Alert]:
+        """Return the latest revision of each alert, by alert id."""
+        found: dict[str, Alert] = {}
+        for alert in self.alerts:
+            before = found.get(alert.alert_id)
+            if before is None or (alert.knowledge, alert.revision) >= (before.knowledge, before.revision):
+                found[alert.alert_id] = alert
+        return found
+
+
+def replay(
+    folder: Path,
+    *,
+    rulebook_text: str,
+    sink: Sink | None = None,
+    strict: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> ReplayResult:
+    """Run the rules over the recording in `folder`; a `rulebook.toml` in it takes the place of the text.
+
+    Raises RecordingError, ReferenceDataError or RulebookError, each saying what was expected.
+    """
+    own = folder / "rulebook.toml"
+    text = own.read_text() if own.is_file() else rulebook_text
+    result = ReplayResult()
+    reference = folder / "reference.toml"
+    facts = reference_data.load(reference) if reference.exists() else []
+    if not reference.exists():
+        result.faults.append("reference.toml: missing, so every account is unknown")
+    sink = sink or Discard()
+    entries: list[Entry] = []
+    two_passes = any(fact.recorded_at is not None for fact in facts)
+    runner = result.runner = Runner(strict=strict)
+    for number, entry in enumerate(journal(folder, facts, text, result.faults)):
+        position = Position(0, number // FRAME, number % FRAME)
+        sink.entry(position, entry)
+        _count(result, entry)
+        for output in runner.apply(entry):
+            _note(result, output)
+            sink.output(position, output)
+        if two_passes:
+            entries.append(entry)
+        if progress is not None and number % 1_000 == 0:
+            progress(number)
+    if two_passes:
+        end = Position(0, len(entries) // FRAME, len(entries) % FRAME)
+        for output in second_pass(entries, facts, result.alerts, strict=strict):
+            _note(result, output)
+            sink.output(end, output)
+    sink.close()
+    return result
+
+
+def journal(folder: Path, facts: list[Fact], rulebook_text: str, faults: list[str] | None = None) -> Iterator[Entry]:
+    """Return the recording as journal entries, ending with its latest `ts` as a clock."""
+    rulebook = Rulebook.parse(rulebook_text, PARAMETERS)
+    for fact in facts:
+        yield ReferenceEntry(fact=fact)
+    yield RulebookEntry(digest=rulebook.digest, text=rulebook_text)
+    tagger = Tagger(Directory(facts), rulebook.venue.max_future)
+    sequencer = Sequencer(rulebook.venue.gap_timeout)
+    latest = 0
+    for line in recording.read(folder, faults):
+        for entry, raw in tagger.tag(line.topic, line.data, 0, line.number):
+            if isinstance(entry, RefusedEntry):
+                sequencer.refuse(entry)
+            else:
+                latest = max(latest, entry.ts)
+                sequencer.offer(entry, entry.ts, raw)
+        if sequencer.out:
+            yield from sequencer.out
+            sequencer.out.clear()
+    sequencer.finish()
+    yield from sequencer.out
+    yield ClockEntry(ts=latest, end=True)
+
+
+def second_pass(
+    entries: Iterable[Entry], facts: list[Fact], first: list[Alert], *, strict: bool = False
+) -> Iterator[Output]:
+    """Return what all facts known now change: new alerts, retractions, revisions, and all metrics rows."""
+    before: dict[str, Alert] = {alert.breach_id: alert for alert in first}
+    after: dict[str, Alert] = {}
+    runner = Runner(hindsight=facts, strict=strict)
+    knowledge = max(fact.recorded_at or 0 for fact in facts)
+    for entry in entries:
+        for output in runner.apply(entry):
+            if isinstance(output, Alert):
+                after[output.breach_id] = output
+            else:
+                yield output
+    for breach in sorted(before.keys() | after.keys()):
+        was, now = before.get(breach), after.get(breach)
+        if now is None:
+            assert was is not None
+            if was.status != "retracted":
+                yield msgspec.structs.replace(
+                    was, knowledge=knowledge, revision=was.revision + 1, status="retracted",
+                    status_reason="late_reference", late_reference=True,
+                )  # fmt: skip
+        elif was is None:
+            if now.status != "retracted":
+                yield msgspec.structs.replace(now, revision=0, late_reference=True)
+        elif _content(was) != _content(now):
+            yield msgspec.structs.replace(now, revision=was.revision + 1, late_reference=True)
+
+
+def _content(alert: Alert) -> Alert:
+    return msgspec.structs.replace(alert, knowledge=0, revision=0, decided_ts=0, late_reference=False)
+
+
+def _count(result: ReplayResult, entry: Entry) -> None:
+    if isinstance(entry, OrderEntry | TradeEntry | QuoteEntry):
+        result.events += 1
+    elif isinstance(entry, RefusedEntry):
+        result.refused[entry.reason] += 1
+
+
+def _note(result: ReplayResult, output: Output) -> None:
+    if isinstance(output, Alert):
+        result.alerts.append(output)
+    else:
+        result.metrics += 1

@@ -1,0 +1,154 @@
+"""Puts one partition's records into one order per instrument. Pure: no I/O, no clock; time is the caller's."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from detectors.sequence import Sequence, Verdict
+from schemas.codec import content_hash
+from schemas.journal import EventEntry, RefusedEntry, RefusedReason, Source
+
+REMEMBERED = 100_000  # content hashes kept an instrument
+
+
+class _Instrument:
+    """What is held back of one instrument, and what its last records said."""
+
+    __slots__ = ("gap_seen", "hashes", "held", "sequence")
+
+    def __init__(self, sequence: Sequence | None = None) -> None:
+        self.sequence = sequence or Sequence()
+        self.held: dict[int, tuple[EventEntry, int]] = {}
+        self.gap_seen: int | None = None
+        self.hashes: OrderedDict[int, tuple[int, Source]] = OrderedDict()
+
+
+class Sequencer:
+    """Next seq: out. In an open gap: out, late. Above: held until the gap is filled or given up. Below: a
+    redelivery (same source: dropped and counted), a duplicate or a conflict (refused, with its bytes).
+
+    `out` is the journal's order. `gap_timeout` in ns, against times the caller gives (append or event
+    time), never a wall clock. `raw` of a refused duplicate is what the caller passes to `offer`.
+    """
+
+    def __init__(self, gap_timeout: int = 3_000_000_000) -> None:
+        self.gap_timeout = gap_timeout
+        self.out: list[EventEntry | RefusedEntry] = []
+        self.redelivered = 0
+        self._instruments: dict[str, _Instrument] = {}
+
+    @classmethod
+    def from_state(cls, states: dict[str, Sequence], gap_timeout: int = 3_000_000_000) -> Sequencer:
+        """Return a Sequencer that goes on where the journal ends."""
+        sequencer = cls(gap_timeout)
+        sequencer._instruments = {name: _Instrument(state) for name, state in states.items()}
+        return sequencer
+
+    def states(self) -> dict[str, Sequence]:
+        """Return the journal rule's state of every instrument started: what a snapshot keeps."""
+        return {name: item.sequence for name, item in self._instruments.items() if item.sequence.started}
+
+    def refuse(self, entry: RefusedEntry) -> None:
+        """Pass a refused record on: it has no place in the order."""
+        self.out.append(entry)
+
+    def offer(self, entry: EventEntry, arrival: int, raw: bytes) -> None:
+        """Take a record; `arrival` (ns) is its append time, or its event time in a recording."""
+        item = self._instruments.get(entry.instrument)
+        if item is None:
+            item = self._instruments[entry.instrument] = _Instrument()
+        sequence, seq = item.sequence, entry.seq
+        if seq == sequence.last + 1 and (sequence.started or seq == 1):
+            self._emit(item, entry)
+            if item.held:
+                self._drain(item)
+            return
+        if not sequence.started:
+            self._hold(item, entry, arrival, raw)
+            return
+        verdict = sequence.peek(seq)
+        if verdict is Verdict.LATE:
+            self._emit(item, entry)
+        elif verdict is Verdict.APPLY:
+            self._hold(item, entry, arrival, raw)
+        elif verdict is Verdict.EVICTED:
+            self._refuse(entry, raw, "evicted", "came after its gap was forgotten")
+        else:
+            self._again(item, entry, raw, item.hashes.get(seq))
+
+    def give_up(self, read_past: int) -> None:
+        """Give up gaps seen `gap_timeout` before `read_past`, up to which every source has been read."""
+        for item in self._instruments.values():
+            while item.gap_seen is not None and item.gap_seen + self.gap_timeout <= read_past:
+                self._skip(item)
+
+    def finish(self) -> None:
+        """Give up every gap: nothing is still to come."""
+        for item in self._instruments.values():
+            while item.held:
+                self._skip(item)
+
+    def held_offsets(self) -> dict[str, int]:
+        """Return the lowest offset still held, by source topic: what may not be committed yet."""
+        low: dict[str, int] = {}
+        for item in self._instruments.values():
+            for entry, _arrival in item.held.values():
+                source = entry.src
+                low[source.topic] = min(low.get(source.topic, source.offset), source.offset)
+        return low
+
+    def holding(self) -> bool:
+        """Return True if anything is held."""
+        return any(item.held for item in self._instruments.values())
+
+    # ---- parts --------------------------------------------------------------------------------------
+
+    def _emit(self, item: _Instrument, entry: EventEntry) -> None:
+        entry.start = not item.sequence.started
+        item.sequence.classify(entry.seq)
+        item.hashes[entry.seq] = (content_hash(entry), entry.src)
+        if len(item.hashes) > REMEMBERED:
+            item.hashes.popitem(last=False)
+        self.out.append(entry)
+
+    def _hold(self, item: _Instrument, entry: EventEntry, arrival: int, raw: bytes) -> None:
+        held = item.held.get(entry.seq)
+        if held is not None:
+            self._again(item, entry, raw, (content_hash(held[0]), held[0].src))
+            return
+        item.held[entry.seq] = (entry, arrival)
+        if item.gap_seen is None:
+            item.gap_seen = arrival
+
+    def _drain(self, item: _Instrument) -> None:
+        while (held := item.held.pop(item.sequence.last + 1, None)) is not None:
+            self._emit(item, held[0])
+        item.gap_seen = min((arrival for _entry, arrival in item.held.values()), default=None)
+
+    def _skip(self, item: _Instrument) -> None:
+        self._emit(item, item.held.pop(min(item.held))[0])
+        self._drain(item)
+
+    def _again(
+        self, item: _Instrument, entry: EventEntry, raw: bytes, known: tuple[int, Source] | None
+    ) -> None:
+        if known is None:
+            self._refuse(entry, raw, "duplicate", "seq was there already; too old to compare its content")
+        elif known[1] == entry.src:
+            self.redelivered += 1
+        elif known[0] == content_hash(entry):
+            self._refuse(entry, raw, "duplicate", f"same as {_place(known[1])}")
+        else:
+            self._refuse(entry, raw, "conflict", f"same seq as {_place(known[1])}, other content")
+
+    def _refuse(self, entry: EventEntry, raw: bytes, reason: RefusedReason, detail: str) -> None:
+        self.out.append(
+            RefusedEntry(
+                src=entry.src, reason=reason, detail=detail, raw=raw,
+                instrument=entry.instrument, seq=entry.seq, ts=entry.ts,
+            )  # fmt: skip
+        )
+
+
+def _place(source: Source) -> str:
+    return f"{source.topic}:{source.partition}:{source.offset}:{source.index}"
