@@ -116,8 +116,8 @@ class ClientPriority:
         tick = None if row.get("tick_size") is None else scaled(str(row["tick_size"]))
 
         candidates: list[tuple[Order, int, bool]] = []         # order, counting quantity, compared
-        for c in market.live.values():
-            if c.side != side or c is mine or c.event_seq >= below:
+        for c in market.live[side].values():
+            if c is mine or c.event_seq >= below:
                 continue
             if not c.is_market and (c.price is None or not self._reaches(side, c.price, p, tick)):
                 continue

@@ -100,7 +100,9 @@ class Market:
         self.instrument, self.entries, self.end_ts, self.view = instrument, entries, end_ts, view
         self.versions, self.late_busts = fill_versions(entries)
         self.orders: dict[str, Order] = {}
-        self.live: dict[str, Order] = {}            # not dead, leaves > 0: untriggered and suspended ones too
+        # Not dead, leaves > 0, by side: untriggered and suspended ones too.
+        self.live: dict[str, dict[str, Order]] = {"buy": {}, "sell": {}}
+        self._resting: dict[str, list[Order]] = {}  # answers of `resting` until something changes
         self.turn: dict[str, Any] | None = None     # order, seq, ts, trades, kept, quotes
         self.time: int | None = None
         self.start_known = False
@@ -225,6 +227,7 @@ class Market:
 
     def _end_turn(self, last_index: int) -> None:
         turn, self.turn = self.turn, None
+        self._resting = {}
         assert turn is not None
         order = turn["order"]
         if not order.dead and not order.untriggered:
@@ -242,10 +245,13 @@ class Market:
 
     def resting(self, side: str) -> list[Order]:
         """Displayed limit orders of a side, the open turn's order not among them; in no particular order."""
-        taker = self.turn["order"] if self.turn is not None else None
-        return [o for o in self.live.values()
-                if o.side == side and o.price is not None and not o.untriggered and not o.suspended
-                and o is not taker and o.displayed > 0 and not o.is_market]
+        if side not in self._resting:
+            taker = self.turn["order"] if self.turn is not None else None
+            self._resting[side] = [
+                o for o in self.live[side].values()
+                if o.price is not None and not o.untriggered and not o.suspended and o is not taker
+                and (o.display is None or o.shown > 0)]
+        return self._resting[side]
 
     def best(self, side: str) -> tuple[int, int] | None:
         """(price, displayed quantity) of the best price, None where the side is empty."""
@@ -274,9 +280,11 @@ class Market:
 
     def _die(self, order: Order) -> None:
         order.dead = True
-        self.live.pop(order.order_id, None)
+        self.live[order.side].pop(order.order_id, None)
 
     def _apply(self, index: int, entry: dict[str, Any]) -> None:
+        if entry["kind"] != "quotes":
+            self._resting = {}
         if entry["kind"] == "quotes":
             if entry["account"] is None:
                 if self.turn is not None:
@@ -331,7 +339,8 @@ class Market:
             order.event_seq = entry["seq"]
         elif exec_type == "triggered":
             order.untriggered = False
-            order.price = order.price if entry["price"] is None else entry["price"]
+            if order.ord_type == "stop_limit" and entry["price"] is not None:
+                order.price = entry["price"]
             order.stamp = order.event_seq = entry["seq"]
             order.shown = order.leaves if order.display is None else min(order.display, order.leaves)
             self._begin_turn(order, entry, stamp_kept=False)
@@ -348,10 +357,12 @@ class Market:
             0 if order_qty is None else max(0, order_qty - leaves), display,
             leaves if display is None else min(display, leaves), entry["min_qty"] or 0, entry["order_capacity"],
             entry["exec_inst"] or [], entry["ts"], seq, seq, None, untriggered=ord_type in ("stop", "stop_limit"))
+        before = self.orders.get(order.order_id)
         self.orders[order.order_id] = order
-        self.live.pop(order.order_id, None)
+        if before is not None:
+            self._die(before)
         if leaves > 0:
-            self.live[order.order_id] = order
+            self.live[order.side][order.order_id] = order
         else:
             order.dead = True
         if entry["exec_type"] == "new":

@@ -66,15 +66,15 @@ class Spread:
         self.view = view
         self.states: list[tuple[int, int, dict[str, Any]]] = []
         self.volumes: dict[int, dict[str, int]] = {}
-        self.affiliated: dict[tuple[str, int], bool] = {}
+        self.affiliated: dict[int, tuple[Order, bool]] = {}     # by identity; holds the order so that it stays one
         self.rows: list[dict[str, Any]] = []
 
     def _is_affiliated(self, market: Market, order: Order) -> bool:
-        key = (order.order_id, order.accepted_ts)
-        if key not in self.affiliated:
+        found = self.affiliated.get(id(order))
+        if found is None:
             role = self.view.at(order.accepted_ts).role(order.account, market.instrument)
-            self.affiliated[key] = role in WATCHED
-        return self.affiliated[key]
+            found = self.affiliated[id(order)] = (order, role in WATCHED)
+        return found[1]
 
     def on_trade(self, market: Market, index: int, entry: dict[str, Any]) -> None:
         """Volumes by the roles at the fill."""
@@ -99,18 +99,21 @@ class Spread:
 
     def on_state(self, market: Market, start: int, end: int) -> None:
         """Measure the book that has weight in [start, end)."""
-        bids = [(o.price or 0, o.displayed, self._is_affiliated(market, o)) for o in market.resting("buy")]
-        asks = [(o.price or 0, o.displayed, self._is_affiliated(market, o)) for o in market.resting("sell")]
-        bid, ask = max((p for p, _, _ in bids), default=None), min((p for p, _, _ in asks), default=None)
+        # Orders as (price, displayed quantity, affiliated).
+        bids = [(o.price or 0, o.leaves if o.display is None else o.shown, self._is_affiliated(market, o))
+                for o in market.resting("buy")]
+        asks = [(o.price or 0, o.leaves if o.display is None else o.shown, self._is_affiliated(market, o))
+                for o in market.resting("sell")]
+        bid, ask = max(bids, default=(None,))[0], min(asks, default=(None,))[0]
         full = spread(bid, ask)
-        without = spread(max((p for p, _, own in bids if not own), default=None),
-                         min((p for p, _, own in asks if not own), default=None))
+        without = spread(max([p for p, _, own in bids if not own], default=None),
+                         min([p for p, _, own in asks if not own], default=None))
         state: dict[str, Any] = {"full": full, "without": without, "one_sided": bid is None or ask is None}
         if full is not None and bid is not None and ask is not None:
-            for band in BANDS:
-                near = {"bid": [o for o in bids if 2 * 10**4 * o[0] >= (ask + bid) * (10**4 - band)],
-                        "ask": [o for o in asks if 2 * 10**4 * o[0] <= (ask + bid) * (10**4 + band)]}
-                for side, orders in near.items():
+            for band in reversed(BANDS):        # from wide to narrow: a narrow band's orders are all in the wide one
+                bids = [o for o in bids if 2 * 10**4 * o[0] >= (ask + bid) * (10**4 - band)]
+                asks = [o for o in asks if 2 * 10**4 * o[0] <= (ask + bid) * (10**4 + band)]
+                for side, orders in (("bid", bids), ("ask", asks)):
                     others = [o for o in orders if not o[2]]
                     for name, chosen in (("", orders), ("_without_affiliates", others)):
                         state[f"{side}_depth_{band}bps_base{name}"] = sum(q for _, q, _ in chosen)

@@ -1,0 +1,43 @@
+-- The latest word on everything: the greatest (knowledge, revision) of a key.
+create view alerts as
+select * from alert_revisions
+qualify row_number() over (partition by alert_id order by knowledge desc, revision desc, "offset") = 1;
+
+-- Of measures, the pass with the latest knowledge counts as a whole: a row only an earlier pass had is gone.
+create view client_priority_harm as
+select * from client_priority_harm_revisions
+where knowledge = (select max(knowledge) from spread_minutes_revisions)
+qualify row_number() over (
+  partition by instance, instrument, trade_id, side, order_id order by revision desc, "offset") = 1;
+
+create view client_priority_days as
+select * from client_priority_days_revisions
+where knowledge = (select max(knowledge) from spread_minutes_revisions)
+qualify row_number() over (partition by instance, instrument, trading_day order by revision desc, "offset") = 1;
+
+create view spread_minutes as
+select * from spread_minutes_revisions
+where knowledge = (select max(knowledge) from spread_minutes_revisions)
+qualify row_number() over (partition by instrument, minute_ns order by revision desc, "offset") = 1;
+
+create view spread_days as
+select * from spread_days_revisions
+where knowledge = (select max(knowledge) from spread_minutes_revisions)
+qualify row_number() over (partition by instrument, trading_day order by revision desc, "offset") = 1;
+
+-- Refused records, once each; a duplicate is a finding and nothing to keep.
+create view quarantine as
+select src_topic as topic, src_partition as "partition", src_offset as "offset", src_index as "index",
+  place, reason, detail, raw, instrument, seq, ts, ts_ns
+from refused
+where reason <> 'duplicate'
+qualify row_number() over (partition by src_topic, src_partition, src_offset, src_index order by refused."offset") = 1;
+
+create view data_quality as
+select measures ->> 'kind' as kind, instrument, (measures ->> 'first_seq')::bigint as first_seq,
+  (measures ->> 'last_seq')::bigint as last_seq, ts, ts_ns, null::varchar as place,
+  measures ->> 'detail' as reason, null::blob as raw, alert_id
+from alerts where rule = 'data_quality'
+union all
+select reason, instrument, seq, seq, ts, ts_ns, place, detail, raw, null from quarantine
+where reason not in ('conflict', 'partition_mismatch');

@@ -1,0 +1,184 @@
+"""Writes the lake: rows gathered by table and UTC hour, files that appear whole. DESIGN.md 4.14."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from detectors.runner import Output
+from detectors.sequence import Sequence, Verdict
+from schemas import codec
+from schemas.alerts import Alert
+from schemas.journal import (
+    ClockEntry,
+    Entry,
+    OrderEntry,
+    Position,
+    QuoteEntry,
+    ReferenceEntry,
+    RefusedEntry,
+    RulebookEntry,
+    TradeEntry,
+)
+from schemas.tables import TABLES, to_arrow
+from streams.lake import catalog, rows
+
+HOUR = 3_600_000_000_000
+MAX_ROWS = 200_000
+Hour = int | None  # start of a UTC hour in ns / HOUR; None: of a restated order, resolved when written
+
+
+class LakeWriter:
+    """Gathers rows and writes them as files named after `stem`; one writer a (topic, partition).
+
+    Applies the journal rule, so an entry that two tag workers wrote lands once. `sequences` and `times` are
+    the state to go on from.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        run: str,
+        stem: str = "replay",
+        sequences: Mapping[str, Sequence] | None = None,
+        times: Mapping[str, int] | None = None,
+    ) -> None:
+        self.root = root
+        self.run = run
+        self.stem = stem
+        self.sequences: dict[str, Sequence] = dict(sequences or {})
+        self.times: dict[str, int] = dict(times or {})
+        self.repeats = 0
+        self._rows: dict[tuple[str, Hour], list[tuple[Any, ...]]] = {}
+        self._count = 0
+        self._files = 0
+        self._latest_hour = 0
+        self.zone = catalog.ZONE
+
+    # ---- the Sink protocol of a replay --------------------------------------------------------------
+
+    def entry(self, position: Position, entry: Entry) -> None:
+        """Take a journal entry."""
+        self.take(position, entry)
+        if self._count >= MAX_ROWS:
+            self.flush(f"{self._files:06d}")
+
+    def output(self, position: Position, output: Output) -> None:
+        """Take an alert's revision or a metrics row."""
+        if isinstance(output, Alert):
+            self._add("alert_revisions", output.ts, rows.alert(output, position, self.run))
+        else:
+            table, row = rows.metric(output, position, self.run)
+            self._add(table, _metric_ts(output, self._latest_hour * HOUR), row)
+
+    def close(self) -> None:
+        """Write what is left, and the catalog."""
+        self.flush(f"{self._files:06d}")
+        catalog.publish(self.root, self.zone)
+
+    # ---- rows ---------------------------------------------------------------------------------------
+
+    def take(self, position: Position, entry: Entry) -> None:
+        """Turn a journal entry into rows."""
+        if isinstance(entry, OrderEntry | TradeEntry | QuoteEntry):
+            self._event(position, entry)
+        elif isinstance(entry, RefusedEntry):
+            self._add("refused", entry.ts, rows.refused(entry, position))
+        elif isinstance(entry, ClockEntry):
+            self._mark(position, "clock", ts=entry.ts, payload="end" if entry.end else None)
+        elif isinstance(entry, ReferenceEntry):
+            self._mark(position, "reference", payload=codec.canonical(entry.fact).decode())
+        elif isinstance(entry, RulebookEntry):
+            self.zone = catalog.zone_of(entry.text)
+            self._mark(position, "rulebook", payload=codec.canonical([entry.digest, entry.text]).decode())
+
+    def _event(self, position: Position, entry: OrderEntry | TradeEntry | QuoteEntry) -> None:
+        instrument = entry.instrument
+        sequence = self.sequences.get(instrument)
+        if sequence is None:
+            sequence = self.sequences[instrument] = Sequence()
+            self._mark(position, "start", instrument, entry.seq, entry.seq, ts=entry.ts)
+        verdict = sequence.classify(entry.seq)
+        if verdict in (Verdict.REPEAT, Verdict.EVICTED):
+            self.repeats += 1
+            return
+        time = self.times.get(instrument, entry.ts)
+        late = verdict is Verdict.LATE
+        if late:
+            self._mark(position, "late", instrument, entry.seq, entry.seq, ts=entry.ts)
+        elif sequence.skipped is not None:
+            low, high = sequence.skipped
+            self._mark(position, "gap", instrument, low, high, time, max(time, entry.ts), entry.ts)
+        self.times[instrument] = max(time, entry.ts)
+        restated = isinstance(entry, OrderEntry) and entry.exec_type == "restated"
+        table = rows.TABLE_OF[type(entry)]
+        self._add(table, None if restated else entry.ts, rows.event(entry, position, late))
+
+    def _mark(
+        self,
+        position: Position,
+        kind: str,
+        instrument: str | None = None,
+        first_seq: int | None = None,
+        last_seq: int | None = None,
+        start: int | None = None,
+        end: int | None = None,
+        ts: int | None = None,
+        payload: str | None = None,
+    ) -> None:
+        row = (
+            kind, instrument, first_seq, last_seq, start, end, ts, payload,
+            position.partition, position.offset, position.index,
+        )  # fmt: skip
+        self._add("journal_marks", ts, row)
+
+    def _add(self, table: str, ts: int | None, row: tuple[Any, ...]) -> None:
+        hour = None if ts is None else ts // HOUR
+        if hour is not None:
+            self._latest_hour = max(self._latest_hour, hour)
+        self._rows.setdefault((table, hour), []).append(row)
+        self._count += 1
+
+    # ---- files --------------------------------------------------------------------------------------
+
+    def flush(self, name: str) -> list[Path]:
+        """Write everything gathered to files called `<stem>-<name>.parquet`; return them."""
+        files: list[Path] = []
+        known = [hour for _table, hour in self._rows if hour is not None]
+        resolved = min(known, default=self._latest_hour)
+        gathered: dict[tuple[str, int], list[tuple[Any, ...]]] = {}
+        for (table, hour), batch in self._rows.items():
+            gathered.setdefault((table, resolved if hour is None else hour), []).extend(batch)
+        for (table, hour), batch in sorted(gathered.items()):
+            moment = datetime.fromtimestamp(hour * 3_600, UTC)
+            folder = self.root / table / f"date={moment:%Y-%m-%d}" / f"hour={moment:%H}"
+            files.append(write_file(folder / f"{self.stem}-{name}.parquet", table, batch))
+        self._rows.clear()
+        self._count = 0
+        self._files += 1
+        return files
+
+
+def write_file(path: Path, table: str, batch: list[tuple[Any, ...]]) -> Path:
+    """Write rows as a Parquet file that appears whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    pq.write_table(to_arrow(table, batch), unfinished, compression="zstd", compression_level=1)
+    unfinished.rename(path)
+    return path
+
+
+def seed(root: Path) -> None:
+    """Give each table an empty file, so that no query meets an empty glob."""
+    for table in TABLES:
+        path = root / table / "date=1970-01-01" / "hour=00" / "seed.parquet"
+        if not path.exists():
+            write_file(path, table, [])
+
+
+def _metric_ts(output: Output, otherwise: int) -> int:
+    return getattr(output, "ts", None) or getattr(output, "minute", None) or otherwise
