@@ -196,7 +196,6 @@ class Market:
         verdict = self.sequence.classify(entry.seq)
         if verdict is Verdict.REPEAT:
             return
-        self.seq = entry.seq
         if verdict is Verdict.EVICTED:
             self.fault("late", entry.seq, entry.seq, entry.ts, "came after its gap was forgotten: not applied")
             return
@@ -205,6 +204,7 @@ class Market:
             self.book.start_known = entry.seq == 1
         skipped = self.sequence.skipped if not self.late else None
         self._before(entry, known=skipped is None)
+        self.seq = entry.seq
         if skipped is not None:
             self.fault(
                 "sequence_gap", skipped[0], skipped[1], self.time,

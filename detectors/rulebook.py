@@ -76,7 +76,7 @@ class Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_future: Annotated[int, Unit("duration")] = 5 * SECOND
     gap_timeout: Annotated[int, Unit("duration")] = 3 * SECOND
     bust_horizon: Annotated[int, Unit("duration")] = 7 * 86_400 * SECOND
-    restated_time: Literal["entry", "ignored"] = "entry"
+    restated_time: Literal["entry", "ignored"] = "ignored"
 
 
 class Version(msgspec.Struct, frozen=True):

@@ -120,7 +120,7 @@ def content_hash(entry: EventEntry) -> int:
 
 
 _NOT_SAID = frozenset(
-    ("src", "start", "role", "owner", "grp", "buy_role", "buy_owner", "buy_grp", "sell_role", "sell_owner", "sell_grp")
+    ("src", "start", "extra", "role", "owner", "grp", "buy_role", "buy_owner", "buy_grp", "sell_role", "sell_owner", "sell_grp")
 )
 
 _lenient: dict[str, Any] = {

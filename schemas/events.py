@@ -66,8 +66,8 @@ class TradeRecord(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkno
     seq: int
     ts: int
     exec_type: TradeExecType
-    trade_id: str  # 1003
-    orig_trade_id: str | None = None  # of a bust or correction
+    trade_id: str | None = None  # 1003; a bust may have none of its own
+    orig_trade_id: str | None = None  # what a bust or correction is about
     price: str | None = None  # 31; absent on trade_cancel
     qty: str | None = None  # 32; absent on trade_cancel
     aggressor: Aggressor | None = None  # 2446

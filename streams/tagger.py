@@ -171,8 +171,9 @@ class Tagger:
         )
 
     def _trade(self, record: TradeRecord, src: Source, extra: str | None) -> TradeEntry:
-        if not record.trade_id:
-            raise Refused("missing_field", "expected a trade_id")
+        trade_id = record.trade_id or record.orig_trade_id
+        if not trade_id or (record.exec_type == "trade" and not record.trade_id):
+            raise Refused("missing_field", f"expected a trade_id on {record.exec_type}")
         price = self._decimal("price", record.price, 1)
         qty = self._decimal("qty", record.qty, 1)
         if record.exec_type != "trade_cancel" and (price is None or qty is None):
@@ -186,7 +187,7 @@ class Tagger:
             seq=record.seq,
             ts=record.ts,
             exec_type=record.exec_type,
-            trade_id=record.trade_id,
+            trade_id=trade_id,
             src=src,
             orig_trade_id=record.orig_trade_id,
             price=price,

@@ -102,7 +102,8 @@ class SpreadQuality(Rule):
     two-sided and a > b; *without affiliates*: orders whose role at acceptance was affiliated_mm or affiliate
     struck out and nothing else changed (a static comparison: others would have quoted differently). Benefit =
     without - with over common time. Depth: displayed, within 10/25/50 bps of the full book's mid, over the
-    full book's two-sided time. Volumes: every trade; maker and taker by the affiliate's side.
+    full book's two-sided time. Volumes: every trade of every match type; the affiliated maker's by
+    its side where somebody aggressed, and against clients; trades between affiliates only in `volume`.
 
     >>> from detectors.liquidity.spread_quality import spread
     >>> spread(100_00000000, 101_00000000)
@@ -140,18 +141,16 @@ class SpreadQuality(Rule):
         buyer = market.party(trade.buy_account, trade.ts).role
         seller = market.party(trade.sell_account, trade.ts).role
         sums.volume += qty
-        if trade.match_type != "book" or trade.aggressor == "none":
-            return
         affiliates = ("affiliated_mm", "affiliate")
         if buyer in affiliates and seller in affiliates:
             return
-        maker, taker = (seller, buyer) if trade.aggressor == "buy" else (buyer, seller)
-        if maker == "affiliated_mm":
-            sums.maker += qty
-        if taker == "affiliated_mm":
-            sums.taker += qty
-        if "affiliated_mm" in (maker, taker) and "client" in (maker, taker):
+        if "affiliated_mm" in (buyer, seller) and "client" in (buyer, seller):
             sums.client += qty
+        if trade.aggressor == "none":
+            return
+        maker, taker = (seller, buyer) if trade.aggressor == "buy" else (buyer, seller)
+        sums.maker += qty if maker == "affiliated_mm" else 0
+        sums.taker += qty if taker == "affiliated_mm" else 0
 
     def on_clock(self, market: Market, state: SpreadQualityState, ts: int, end: bool) -> None:
         """Publish the minutes and days that have ended; at a recording's end also those that have not."""

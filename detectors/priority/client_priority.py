@@ -127,7 +127,7 @@ class ClientPriority(Rule):
     State = ClientPriorityState
 
     class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-        """`alert_book_fills`: False only counts fills in the book (off-book fills always alert)."""
+        """`alert_book_fills`: False only counts fills in the book of a price-time engine."""
 
         mode: Literal["price_time", "client_first"] = "price_time"
         cure_window: Annotated[int, Unit("duration")] = 0
@@ -202,7 +202,9 @@ class ClientPriority(Rule):
                 self._rows(market, judged, None)
                 alert = market.known(self, (trade_id, judged.side))
                 if alert is not None and alert.status != "retracted":
-                    market.restate(alert, status="retracted", status_reason="busted")
+                    market.restate(
+                        alert, status="retracted", status_reason="busted", harm_qty="0", harm_notional="0"
+                    )
         for judged in state.judged.values():
             changed = [pair for pair in judged.harmed if pair.cures.pop(trade_id, None) is not None]
             if not changed or judged.state == "busted":
@@ -228,7 +230,9 @@ class ClientPriority(Rule):
         if party.role not in parameters.watched_roles:
             return
         off_book = trade.match_type in OFF_BOOK
-        if not off_book and not self._price_time_engine(market, state, trade):
+        price_time_engine = self._price_time_engine(market, trade)
+        if not off_book and parameters.mode == "price_time" and not price_time_engine:
+            self._switch_off(market, state, trade)
             return
         order_id = trade.buy_order_id if side == "buy" else trade.sell_order_id
         tick = market.context.directory.tick_size(market.instrument, trade.ts)
@@ -277,7 +281,7 @@ class ClientPriority(Rule):
             match=match,
             window_end=trade.ts + parameters.cure_window,
             parameter_hash=parameter_hash,
-            alerts=off_book or parameters.alert_book_fills,
+            alerts=off_book or parameters.alert_book_fills or not price_time_engine,
             undecided=undecided,
             harmed=harmed,
         )
@@ -293,17 +297,17 @@ class ClientPriority(Rule):
             if pair.order_id == order_id
         )
 
-    def _price_time_engine(self, market: Market, state: ClientPriorityState, trade: TradeEntry) -> bool:
+    def _price_time_engine(self, market: Market, trade: TradeEntry) -> bool:
         instrument = market.context.directory.instrument(market.instrument, trade.ts)
-        if instrument is None or instrument.matching == "price_time":
-            return True
+        return instrument is None or instrument.matching == "price_time"
+
+    def _switch_off(self, market: Market, state: ClientPriorityState, trade: TradeEntry) -> None:
         if not state.told_off:
             state.told_off = True
             market.fault(
                 "not_price_time", trade.seq, trade.seq, trade.ts,
-                f"{self.instance.name} is off: the engine matches by {instrument.matching}",
+                f"{self.instance.name} is off: the engine does not match by price and time",
             )  # fmt: skip
-        return False
 
     # ---- cure, withdrawal ---------------------------------------------------------------------------
 
@@ -358,10 +362,7 @@ class ClientPriority(Rule):
                 continue
             judged.state = "window"
             self._say(market, judged, "provisional")
-            if judged.window_end <= judged.ts:
-                self._close(market, state, judged)
-            else:
-                market.wake(self, judged.window_end, key)
+            market.wake(self, judged.window_end, key)
 
     def _close(self, market: Market, state: ClientPriorityState, judged: Judged) -> None:
         judged.state = "closed"
@@ -380,9 +381,10 @@ class ClientPriority(Rule):
         if alert_id is None and judged.alerts:
             alert = market.known(self, (judged.trade_id, judged.side))
             alert_id = alert.alert_id if alert is not None else None
+        busted = judged.state == "busted"
         for pair in judged.harmed:
             outcome: HarmOutcome = "open"
-            if judged.state == "busted":
+            if busted:
                 outcome = "busted"
             elif pair.left == 0:
                 outcome = "cured"
@@ -403,7 +405,7 @@ class ClientPriority(Rule):
                     outcome=outcome,
                     harm_at_fill=pair.harm,
                     cured_qty=pair.cured,
-                    harm_left=pair.left,
+                    harm_left=0 if busted else pair.left,
                     withdrawn=pair.withdrawn,
                 )
             )

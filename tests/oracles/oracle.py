@@ -1,10 +1,12 @@
-"""What a recording's answers should be, by brute force: `python tests/oracles/oracle.py FOLDER` prints JSON lines.
+"""What a recording's answers should be, by brute force, from SPEC.md alone.
 
-(With this folder on `sys.path`, which running the file does.) `judge(folder)` returns a dict of lists of dicts:
+`python tests/oracles/oracle.py FOLDER` prints them as JSON lines. `judge(folder)` (with this folder on
+`sys.path`, which running the file does) returns a dict of lists of dicts:
+
   refused              refused lines: file, line, index, reason
   coverage_days        per instrument and trading day
   data_quality         kind, instrument, first_seq
-  client_priority_harm both passes (`pass` 1 or 2); P1's rows, `alerts` true where that fill's side raises an alert
+  client_priority_harm both passes (`pass` 1 or 2): P1's rows; `alerts`: that fill's side raises an alert
   undecided            P1's quantities that could not be compared, both passes
   exemptions           P1's named exemptions, both passes
   spread_minutes       both passes
@@ -12,8 +14,8 @@
   alerts               the two passes put together: rule, instance, instrument, anchor, status, reason,
                        late_reference, revised, and the content of the pass that stands
 
-Reading O1: in pass 2 only -> its own status with late_reference; in pass 1 only and not retracted -> retracted
-(late_reference); in both -> pass 2's content, `revised` where it differs from pass 1's.
+Reading O1: in pass 2 only -> its own status with late_reference; in pass 1 only and not retracted ->
+retracted (late_reference); in both -> pass 2's content, `revised` where it differs from pass 1's.
 """
 
 from __future__ import annotations
@@ -35,9 +37,20 @@ from oracle_spread import Spread
 def judge(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
     """All answers of one recording; shapes in the module's docstring."""
     recording = load(folder)
-    out: dict[str, list[dict[str, Any]]] = {name: [] for name in (
-        "refused", "coverage_days", "data_quality", "client_priority_harm", "undecided", "exemptions",
-        "spread_minutes", "findings", "alerts")}
+    out: dict[str, list[dict[str, Any]]] = {
+        name: []
+        for name in (
+            "refused",
+            "coverage_days",
+            "data_quality",
+            "client_priority_harm",
+            "undecided",
+            "exemptions",
+            "spread_minutes",
+            "findings",
+            "alerts",
+        )
+    }
     out["refused"] = recording.refused
     seen = {line["instrument"] for line in recording.refused if line["instrument"] is not None}
     for instrument in sorted(seen | set(recording.entries)):
@@ -45,8 +58,10 @@ def judge(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
         if instrument in recording.entries:
             market = _both_passes(recording, instrument, out)
         out["coverage_days"] += coverage_days(recording, instrument, market)
-        out["data_quality"] += [{"kind": kind, "instrument": name, "first_seq": seq}
-                                for kind, name, seq in data_quality(recording, instrument, market)]
+        out["data_quality"] += [
+            {"kind": kind, "instrument": name, "first_seq": seq}
+            for kind, name, seq in data_quality(recording, instrument, market)
+        ]
     out["alerts"] = _together(out["findings"])
     return out
 
@@ -64,14 +79,18 @@ def _both_passes(recording: Any, instrument: str, out: dict[str, list[dict[str, 
             alerting = {(a["instance"], a["trade_id"], a["side"]) for a in priority.alerts}
             kept = {
                 "client_priority_harm": [
-                    {**r, "alerts": (r["instance"], r["trade_id"], r["side"]) in alerting} for r in priority.rows],
+                    {**r, "alerts": (r["instance"], r["trade_id"], r["side"]) in alerting}
+                    for r in priority.rows
+                ],
                 "undecided": priority.undecided,
                 "exemptions": priority.exemptions,
                 "spread_minutes": spread.rows,
                 "findings": [{**a, "anchor": [a["trade_id"], a["side"]]} for a in priority.alerts]
                 + [{**a, "instance": "affiliate_flag"} for a in affiliate_flag(instrument, entries, view)]
-                + [{**a, "instance": "self_trade", "anchor": [a["trade_id"]]}
-                   for a in self_trade(instrument, entries, view)],
+                + [
+                    {**a, "instance": "self_trade", "anchor": [a["trade_id"]]}
+                    for a in self_trade(instrument, entries, view)
+                ],
             }
         for name, rows in kept.items():
             out[name] += [{"pass": which, "instrument": instrument, **row} for row in rows]
@@ -102,8 +121,10 @@ def _together(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main(arguments: list[str]) -> int:
     """Print everything about the recording as JSON lines, `table` first."""
     if len(arguments) != 1:
-        print("usage: oracle.py FOLDER    (a recording: reference.toml, orders.jsonl, trades.jsonl, quotes.jsonl)",
-              file=sys.stderr)
+        print(
+            "usage: oracle.py FOLDER    (a recording: reference.toml, {orders,trades,quotes}.jsonl)",
+            file=sys.stderr,
+        )
         return 2
     for table, rows in judge(arguments[0]).items():
         for row in rows:

@@ -3,20 +3,23 @@
 Output: findings {code, anchor, ts, seq, status, reason}. Anchors are tuples as SPEC section 3 lists them.
 
 Readings
-I1a "Missing, null or false (one value)" holds for every code: a cancel, replace or fill that carries no flag for an
-    order whose first event was flagged is `mutated`.
-I1b Only an order's first order record enters it: later records of the order are looked at for `mutated` alone. An
-    order's `mutated` baseline is the first thing seen of it, order record or fill (an orphan's).
-I1c A record or trade side without account gives no finding of any code (`no_accounts`), but still is a baseline
-    and can be `mutated`.
-I1d `false_tag` needs a flag and no registration in force for (account, instrument) at that ts; group and role do not
-    matter. An unknown account that is flagged and unregistered is both false_tag and unknown_account.
+I1a "Missing, null or false (one value)" holds for every code: a cancel, replace or fill that carries no flag
+    for an order whose first event was flagged is `mutated`.
+I1b Only an order's first order record enters it: later records of the order are looked at for `mutated`
+    alone. An order's `mutated` baseline is the first thing seen of it, order record or fill (an orphan's).
+I1c A record or trade side without account gives no finding of any code (`no_accounts`), but still is a
+    baseline and can be `mutated`.
+I1d `false_tag` needs a flag and no registration in force for (account, instrument) at that ts; group and role
+    do not matter. An unknown account that is flagged and unregistered is both false_tag and unknown_account.
 I1e mm_protection records are no orders: no finding.
 I1f A busted fill retracts (`busted`) findings all of whose records are fills that were busted: the fill's own
-    untagged and false_tag, a `mutated` first seen on it, an unregistered_affiliate or unknown_account of a day that
-    rests on such fills only. `mutated` is not raised again by a later event; a day's finding is, by its next record.
-I1g A correction is judged as a fill with its new values at the old ts and seq; what it leaves out is inherited.
-I1h A venue quote (no account) is not looked at; a `fill` order record is an event (mutated only, or the first seen).
+    untagged and false_tag, a `mutated` first seen on it, an unregistered_affiliate or unknown_account of a
+    day that rests on such fills only. `mutated` is not raised again by a later event; a day's finding is, by
+    its next record.
+I1g A correction is judged as a fill with its new values at the old ts and seq; what it leaves out is
+    inherited.
+I1h A venue quote (no account) is not looked at; a `fill` order record is an event (mutated only, or the first
+    seen).
 I1i ts and seq are those of the first record in evidence that was not busted (all busted: the first).
 """
 
@@ -31,15 +34,21 @@ from oracle_reference import View, trading_day
 def affiliate_flag(instrument: str, entries: list[dict[str, Any]], view: View) -> list[dict[str, Any]]:
     """All findings of one instrument, in the order of their first record."""
     versions, _ = fill_versions(entries)
-    hits: dict[tuple[Any, ...], list[tuple[int, int, int | None]]] = {}     # anchor -> (ts, seq, busted at)
+    hits: dict[tuple[Any, ...], list[tuple[int, int, int | None]]] = {}  # anchor -> (ts, seq, busted at)
     baseline: dict[str, bool] = {}
     mutated: set[str] = set()
 
     def hit(anchor: tuple[Any, ...], ts: int, seq: int, busted: int | None = None) -> None:
         hits.setdefault(anchor, []).append((ts, seq, busted))
 
-    def judged(account: str | None, flag: bool, ts: int, seq: int, subject: tuple[Any, ...],
-               busted: int | None = None) -> None:
+    def judged(
+        account: str | None,
+        flag: bool,
+        ts: int,
+        seq: int,
+        subject: tuple[Any, ...],
+        busted: int | None = None,
+    ) -> None:
         if account is None:
             return
         moment = view.at(ts)
@@ -78,17 +87,34 @@ def affiliate_flag(instrument: str, entries: list[dict[str, Any]], view: View) -
             for version in (v for v in versions_at(versions, index)):
                 for side in ("buy", "sell"):
                     flag = version[f"{side}_mm_flag"] is True
-                    judged(version[f"{side}_account"], flag, version["ts"], version["seq"],
-                           ("trade", version["trade_id"], side), version["known_to"])
-                    compare(version[f"{side}_order_id"], flag, version["ts"], version["seq"], version["known_to"])
+                    judged(
+                        version[f"{side}_account"],
+                        flag,
+                        version["ts"],
+                        version["seq"],
+                        ("trade", version["trade_id"], side),
+                        version["known_to"],
+                    )
+                    compare(
+                        version[f"{side}_order_id"], flag, version["ts"], version["seq"], version["known_to"]
+                    )
 
     findings = []
     for anchor, records in hits.items():
         stands = [r for r in records if r[2] is None]
         ts, seq, _ = stands[0] if stands else records[0]
-        findings.append({"rule": "affiliate_flag", "instrument": instrument, "code": anchor[0],
-                         "anchor": list(anchor), "ts": ts, "seq": seq,
-                         "status": "confirmed" if stands else "retracted", "reason": None if stands else "busted"})
+        findings.append(
+            {
+                "rule": "affiliate_flag",
+                "instrument": instrument,
+                "code": anchor[0],
+                "anchor": list(anchor),
+                "ts": ts,
+                "seq": seq,
+                "status": "confirmed" if stands else "retracted",
+                "reason": None if stands else "busted",
+            }
+        )
     return findings
 
 
@@ -101,4 +127,4 @@ def versions_at(versions: list[dict[str, Any]], index: int) -> list[dict[str, An
             low = middle + 1
         else:
             high = middle
-    return versions[low:low + 1] if low < len(versions) and versions[low]["known_from"] == index else []
+    return versions[low : low + 1] if low < len(versions) and versions[low]["known_from"] == index else []

@@ -1,43 +1,49 @@
-"""P1 client-order priority by brute force: both instances, one pass of reference data at a time (SPEC section 4).
+"""P1 client-order priority by brute force: both instances, one pass of reference data at a time (SPEC section
+4).
 
-Output. `rows`: the columns of `client_priority_harm` (ints scaled 10**8). `alerts`: one per (instance, trade_id, side)
-that ever had harm left at its turn's end or later: ts, status, reason, history [(status, reason)], harm_qty,
-harm_notional (scaled 10**16), undecided_qty. `undecided`: fills with quantity that could not be compared, alert or not.
-`exemptions`: (instance, trade_id, side, order_id, name).
+Output. `rows`: the columns of `client_priority_harm` (ints scaled 10**8). `alerts`: one per (instance,
+trade_id, side) that ever had harm left at its turn's end or later: ts, status, reason, history [(status,
+reason)], harm_qty, harm_notional (scaled 10**16), undecided_qty. `undecided`: fills with quantity that could
+not be compared, alert or not. `exemptions`: (instance, trade_id, side, order_id, name).
 
 Readings
 P1a An account missing on a trade's side is taken from the side's order.
 P1b "Fills block, rfq: as client_first" holds in both instances: `client_priority.price_time` judges them with
-    client_first's condition and counting quantity (and its own cure window 0), so such a fill can alert in both.
-P1c An instrument whose `matching` is given and not `price_time` has no price_time rows; client_first then alerts for
-    book fills too ("on a price-time venue only counts").
+    client_first's condition and counting quantity (and its own cure window 0), so such a fill can alert in
+    both.
+P1c An instrument whose `matching` is given and not `price_time` has no price_time rows; client_first then
+    alerts for book fills too ("on a price-time venue only counts").
 P1d `min_price_improvement` is the tick size at F.ts; no tick known: `C.price >= p` (sell: <=).
 P1e Live market order: a restated market order is the only one that can be live outside its own turn.
-    A stop that is not triggered is not a market order: without a limit price it is neither harmed nor an exemption.
-P1f "Reprice" excludes a mere increase of quantity (the stamp is lost, `event_seq` stays). An aggressor that never
-    began a turn (restated only, or without order id) counts as never seen for the "below" test: below s.
-P1g C is never A itself. Limit orders C only by their own price; hidden (`display_qty` 0) never counts at an equal price.
+    A stop that is not triggered is not a market order: without a limit price it is neither harmed nor an
+    exemption.
+P1f "Reprice" excludes a mere increase of quantity (the stamp is lost, `event_seq` stays). An aggressor that
+    never began a turn (restated only, or without order id) counts as never seen for the "below" test: below
+    s.
+P1g C is never A itself. Limit orders C only by their own price; hidden (`display_qty` 0) never counts at an
+    equal price.
 P1h A fill with match_type `auction` is exempt as "phase not continuous" whatever the phase row says.
-P1i Exemptions are looked at in the text's order, per C in allocation order; `min_qty > what is left` compares with the
-    rest of q when C's turn comes. An exempt C takes nothing.
+P1i Exemptions are looked at in the text's order, per C in allocation order; `min_qty > what is left` compares
+    with the rest of q when C's turn comes. An exempt C takes nothing.
 P1j Allocation order: market orders (by stamp), then best price, then stamp. Icebergs by their current stamp.
-P1k e_C's "earlier F' of the same match and side": same instance, any watched account, seq < s; one busted by then
-    counts nothing.
-P1l The cure window of F is closed by the first entry with seq > s and ts > F.ts + window, and by the recording's end.
-    A cure has ts <= F.ts + window and comes before that entry. Cures in F's match always count.
-P1m Status: at the end of F's turn harm left > 0 -> provisional; at each later entry before the window's end: none left
-    -> retracted (cured), some left again (a cure busted) -> provisional. At the window's end: harm left ->
-    confirmed. Later: harm left again after a bust of a cure -> confirmed. A bust of F retracts (busted) whatever is
-    not already retracted. With window 0 provisional and confirmed are two revisions too.
-P1n Outcome and harm after a bust: `busted`, harm_left 0, cured_qty as it was. `open` does not occur at a recording's
-    end (an open window is decided by the last clock).
-P1o A correction's fill is judged with the book just before the old seq, at the old ts, roles at the old ts; its first
-    status comes at the correction (provisional while its window is open, else confirmed). With the same trade id it
-    goes on in the same alert, and its rows replace the busted ones of the same order.
-P1p Withdrawn: C cancelled (reason user or none) or replaced to a price worse than p after s, before the window closes
-    (window 0: same ts only).
-P1q undecided_qty = min(q left after allocation, sum of e_C of the equal-price client orders not compared), of such C as
-    no exemption names. price_time only.
+P1k e_C's "earlier F' of the same match and side": same instance, any watched account, seq < s; one busted by
+    then counts nothing.
+P1l The cure window of F is closed by the first entry with seq > s and ts > F.ts + window, and by the
+    recording's end. A cure has ts <= F.ts + window and comes before that entry. Cures in F's match always
+    count.
+P1m Status: at the end of F's turn harm left > 0 -> provisional; at each later entry before the window's end:
+    none left -> retracted (cured), some left again (a cure busted) -> provisional. At the window's end: harm
+    left -> confirmed. Later: harm left again after a bust of a cure -> confirmed. A bust of F retracts
+    (busted) whatever is not already retracted. With window 0 provisional and confirmed are two revisions too.
+P1n Outcome and harm after a bust: `busted`, harm_left 0, cured_qty as it was. `open` does not occur at a
+    recording's end (an open window is decided by the last clock).
+P1o A correction's fill is judged with the book just before the old seq, at the old ts, roles at the old ts;
+    its first status comes at the correction (provisional while its window is open, else confirmed). With the
+    same trade id it goes on in the same alert, and its rows replace the busted ones of the same order.
+P1p Withdrawn: C cancelled (reason user or none) or replaced to a price worse than p after s, before the
+    window closes (window 0: same ts only).
+P1q undecided_qty = min(q left after allocation, sum of e_C of the equal-price client orders not compared), of
+    such C as no exemption names. price_time only.
 P1r The same owner exemption needs a known owner of C and of F's other side.
 """
 
@@ -49,7 +55,10 @@ from oracle_market import Market, Order
 from oracle_recording import scaled
 from oracle_reference import WATCHED, View
 
-INSTANCES = {"client_priority.price_time": ("price_time", 0), "client_priority.client_first": ("client_first", 10**9)}
+INSTANCES = {
+    "client_priority.price_time": ("price_time", 0),
+    "client_priority.client_first": ("client_first", 10**9),
+}
 
 
 def better_or_equal(side: str, price: int, other: int) -> bool:
@@ -91,8 +100,15 @@ class ClientPriority:
                     for instance in INSTANCES:
                         self._judge(market, instance, version, side, order, match)
 
-    def _judge(self, market: Market, instance: str, version: dict[str, Any], side: str, mine: Order | None,
-               match: int) -> None:
+    def _judge(
+        self,
+        market: Market,
+        instance: str,
+        version: dict[str, Any],
+        side: str,
+        mine: Order | None,
+        match: int,
+    ) -> None:
         mode, window = INSTANCES[instance]
         moment = self.view.at(version["ts"])
         row = moment.instrument(market.instrument)
@@ -115,7 +131,7 @@ class ClientPriority:
             my_stamp = s if aggressor == side else None
         tick = None if row.get("tick_size") is None else scaled(str(row["tick_size"]))
 
-        candidates: list[tuple[Order, int, bool]] = []         # order, counting quantity, compared
+        candidates: list[tuple[Order, int, bool]] = []  # order, counting quantity, compared
         for c in market.live[side].values():
             if c is mine or c.event_seq >= below:
                 continue
@@ -142,8 +158,15 @@ class ClientPriority:
         for c, counting, compared in candidates:
             name = self._exemption(market, version, side, mine, c, rest, off_book)
             if name is not None:
-                self.exemptions.append({"instance": instance, "trade_id": version["trade_id"], "side": side,
-                                        "order_id": c.order_id, "exemption": name})
+                self.exemptions.append(
+                    {
+                        "instance": instance,
+                        "trade_id": version["trade_id"],
+                        "side": side,
+                        "order_id": c.order_id,
+                        "exemption": name,
+                    }
+                )
                 continue
             entitled = max(0, counting - self._already(market, instance, version, side, match, c))
             if not compared:
@@ -155,8 +178,13 @@ class ClientPriority:
                 harms.append((c.order_id, c.account, harm))
         uncompared = min(rest, sum(entitled for _, entitled in waiting))
         judgement = {
-            "instance": instance, "version": version, "side": side, "match": match, "harms": harms,
-            "undecided_qty": uncompared, "window": window,
+            "instance": instance,
+            "version": version,
+            "side": side,
+            "match": match,
+            "harms": harms,
+            "undecided_qty": uncompared,
+            "window": window,
             "alerting": instance.endswith("price_time") or off_book or not price_time_venue,
         }
         self.judgements.append(judgement)
@@ -175,8 +203,16 @@ class ClientPriority:
             return (0, 0, c.stamp)
         return (1, -c.price if side == "buy" else c.price, c.stamp)
 
-    def _exemption(self, market: Market, version: dict[str, Any], side: str, mine: Order | None, c: Order, rest: int,
-                   off_book: bool) -> str | None:
+    def _exemption(
+        self,
+        market: Market,
+        version: dict[str, Any],
+        side: str,
+        mine: Order | None,
+        c: Order,
+        rest: int,
+        off_book: bool,
+    ) -> str | None:
         moment = self.view.at(version["ts"])
         other = "sell" if side == "buy" else "buy"
         other_account = version[f"{other}_account"]
@@ -205,7 +241,9 @@ class ClientPriority:
             return "liquidation"
         return None
 
-    def _already(self, market: Market, instance: str, version: dict[str, Any], side: str, match: int, c: Order) -> int:
+    def _already(
+        self, market: Market, instance: str, version: dict[str, Any], side: str, match: int, c: Order
+    ) -> int:
         """What earlier fills of the match already took of C's entitlement and had not been cured before s."""
         taken = 0
         for j in self.by_match.get((instance, side, match), []):
@@ -216,11 +254,15 @@ class ClientPriority:
                 continue
             harm = sum(h for order_id, _, h in j["harms"] if order_id == c.order_id)
             if harm:
-                cured = sum(g["qty"] for g in market.versions
-                            if g[f"{side}_order_id"] == c.order_id and f["index"] < g["index"] < version["index"]
-                            and g["known_from"] <= version["known_from"]
-                            and (g["known_to"] is None or g["known_to"] > version["known_from"])
-                            and better_or_equal(side, f["price"], g["price"]))
+                cured = sum(
+                    g["qty"]
+                    for g in market.versions
+                    if g[f"{side}_order_id"] == c.order_id
+                    and f["index"] < g["index"] < version["index"]
+                    and g["known_from"] <= version["known_from"]
+                    and (g["known_to"] is None or g["known_to"] > version["known_from"])
+                    and better_or_equal(side, f["price"], g["price"])
+                )
                 taken += harm - min(harm, cured)
         return taken
 
@@ -238,13 +280,21 @@ class ClientPriority:
             if entry["kind"] == "orders" and entry["exec_type"] in ("canceled", "replaced"):
                 events_of.setdefault(entry["order_id"], []).append(index)
         threads: dict[tuple[str, str, str], dict[str, Any]] = {}
-        for j in sorted(self.judgements, key=lambda j: (j["version"]["known_from"], j["instance"], j["side"])):
+        for j in sorted(
+            self.judgements, key=lambda j: (j["version"]["known_from"], j["instance"], j["side"])
+        ):
             self._follow(market, j, fills_of, events_of, threads)
         self.alerts = [t["alert"] for t in threads.values() if t["alert"] is not None]
         self.rows = [row for t in threads.values() for row in t["rows"].values()]
 
-    def _follow(self, market: Market, j: dict[str, Any], fills_of: dict[tuple[str, str], list[dict[str, Any]]],
-                events_of: dict[str, list[int]], threads: dict[tuple[str, str, str], dict[str, Any]]) -> None:
+    def _follow(
+        self,
+        market: Market,
+        j: dict[str, Any],
+        fills_of: dict[tuple[str, str], list[dict[str, Any]]],
+        events_of: dict[str, list[int]],
+        threads: dict[tuple[str, str, str], dict[str, Any]],
+    ) -> None:
         f, side, end = j["version"], j["side"], len(market.entries)
         limit = f["ts"] + j["window"]
         close = next((i for i in range(f["index"] + 1, end) if market.entries[i]["ts"] > limit), end)
@@ -253,21 +303,31 @@ class ClientPriority:
         cures: dict[str, list[dict[str, Any]]] = {}
         for order_id, _, _ in j["harms"]:
             cures[order_id] = [
-                g for g in fills_of.get((side, order_id), [])
-                if g["seq"] > f["seq"] and better_or_equal(side, f["price"], g["price"])
-                and (market.match_of[g["index"]] == j["match"]
-                     or (j["window"] > 0 and g["index"] < close and g["ts"] <= limit))]
+                g
+                for g in fills_of.get((side, order_id), [])
+                if g["seq"] > f["seq"]
+                and better_or_equal(side, f["price"], g["price"])
+                and (
+                    market.match_of[g["index"]] == j["match"]
+                    or (j["window"] > 0 and g["index"] < close and g["ts"] <= limit)
+                )
+            ]
 
         def cured(order_id: str, harm: int, after: int) -> int:
-            filled: int = sum(g["qty"] for g in cures[order_id]
-                              if g["known_from"] <= after and (g["known_to"] is None or g["known_to"] > after))
+            filled: int = sum(
+                g["qty"]
+                for g in cures[order_id]
+                if g["known_from"] <= after and (g["known_to"] is None or g["known_to"] > after)
+            )
             return min(harm, filled)
 
         def left(after: int) -> int:
             return sum(harm - cured(order_id, harm, after) for order_id, _, harm in j["harms"])
 
         # Entries at which something about this judgement can change, in order; `close` is looked at before its entry.
-        changes = {i for gs in cures.values() for g in gs for i in (g["known_from"], g["known_to"]) if i is not None}
+        changes = {
+            i for gs in cures.values() for g in gs for i in (g["known_from"], g["known_to"]) if i is not None
+        }
         changes |= {turn_end} | ({f["known_to"]} if f["known_to"] is not None else set())
         history: list[tuple[str, str | None]] = []
         status, closed = None, False
@@ -285,7 +345,7 @@ class ClientPriority:
                 if status in ("provisional", "confirmed"):
                     history.append(("retracted", "busted"))
                 break
-            late_start = i == turn_end and turn_end >= close     # a correction judged after its window
+            late_start = i == turn_end and turn_end >= close  # a correction judged after its window
             if left(i) > 0 and status not in ("provisional", "confirmed"):
                 status = "confirmed" if closed or late_start else "provisional"
                 history.append((status, None))
@@ -304,32 +364,61 @@ class ClientPriority:
             total += remains
             outcome = "busted" if busted else ("harmed" if remains else "cured")
             thread["rows"][order_id] = {
-                "instance": j["instance"], "outcome": outcome, "trade_id": f["trade_id"], "side": side,
-                "order_id": order_id, "account": account, "harm_at_fill": harm, "cured_qty": done,
+                "instance": j["instance"],
+                "outcome": outcome,
+                "trade_id": f["trade_id"],
+                "side": side,
+                "order_id": order_id,
+                "account": account,
+                "harm_at_fill": harm,
+                "cured_qty": done,
                 "harm_left": remains,
                 "withdrawn": self._withdrawn(market, f, side, order_id, close, events_of),
             }
         if j["undecided_qty"]:
-            self.undecided.append({"instance": j["instance"], "trade_id": f["trade_id"], "side": side,
-                                   "undecided_qty": j["undecided_qty"]})
+            self.undecided.append(
+                {
+                    "instance": j["instance"],
+                    "trade_id": f["trade_id"],
+                    "side": side,
+                    "undecided_qty": j["undecided_qty"],
+                }
+            )
         if j["alerting"] and history:
             before = thread["alert"]["history"] if thread["alert"] is not None else []
             thread["alert"] = {
-                "rule": "client_priority", "instance": j["instance"], "trade_id": f["trade_id"], "side": side,
-                "ts": f["ts"], "status": history[-1][0], "reason": history[-1][1], "history": before + history,
-                "harm_qty": total, "harm_notional": total * f["price"], "undecided_qty": j["undecided_qty"],
+                "rule": "client_priority",
+                "instance": j["instance"],
+                "trade_id": f["trade_id"],
+                "side": side,
+                "ts": f["ts"],
+                "status": history[-1][0],
+                "reason": history[-1][1],
+                "history": before + history,
+                "harm_qty": total,
+                "harm_notional": total * f["price"],
+                "undecided_qty": j["undecided_qty"],
             }
 
     @staticmethod
-    def _withdrawn(market: Market, f: dict[str, Any], side: str, order_id: str, close: int,
-                   events_of: dict[str, list[int]]) -> bool:
+    def _withdrawn(
+        market: Market,
+        f: dict[str, Any],
+        side: str,
+        order_id: str,
+        close: int,
+        events_of: dict[str, list[int]],
+    ) -> bool:
         for i in events_of.get(order_id, []):
             entry = market.entries[i]
             if not f["index"] < i < close:
                 continue
             if entry["exec_type"] == "canceled" and entry["reason"] in (None, "user"):
                 return True
-            if (entry["exec_type"] == "replaced" and entry["price"] is not None
-                    and not better_or_equal(side, entry["price"], f["price"])):
+            if (
+                entry["exec_type"] == "replaced"
+                and entry["price"] is not None
+                and not better_or_equal(side, entry["price"], f["price"])
+            ):
                 return True
         return False

@@ -2,14 +2,15 @@
 
 Readings
 C1  A record's day is the trading day (Asia/Hong_Kong) of its own ts, restated ones too.
-C2  received = every record of the instrument and day that came: kept + duplicates + quarantined; quarantined = refused
-    lines whose instrument and ts can be read + conflicts. `kept` is given beside (`landed`, as nothing is lost here).
-C3  first_seq, last_seq: of kept records. missing_seqs: seqs between kept neighbours, on the day of the later one;
-    a refused or conflicting-only seq is missing too. Seqs below the first kept one are not missing.
+C2  received = every record of the instrument and day that came: kept + duplicates + quarantined; quarantined
+    = refused lines whose instrument and ts can be read + conflicts. `kept` is given beside (`landed`, as
+    nothing is lost here).
+C3  first_seq, last_seq: of kept records. missing_seqs: seqs between kept neighbours, on the day of the later
+    one; a refused or conflicting-only seq is missing too. Seqs below the first kept one are not missing.
 C4  dq_ns: ns of the day inside sequence gaps, [time before the missing seqs, ts of the next entry).
-C5  Findings are (kind, instrument, first seq): `sequence_gap` the first missing seq, `duplicate` and `conflict` the seq,
-    one each however often it came; the others are in oracle_market. `stale_reference`, `partition_mismatch`, `late`
-    cannot come of a recording.
+C5  Findings are (kind, instrument, first seq): `sequence_gap` the first missing seq, `duplicate` and
+    `conflict` the seq, one each however often it came; the others are in oracle_market. `stale_reference`,
+    `partition_mismatch`, `late` cannot come of a recording.
 """
 
 from __future__ import annotations
@@ -28,9 +29,21 @@ def coverage_days(recording: Recording, instrument: str, market: Market | None) 
     days: dict[str, dict[str, Any]] = {}
 
     def row(day: str) -> dict[str, Any]:
-        return days.setdefault(day, {"instrument": instrument, "day": day, "first_seq": None, "last_seq": None,
-                                     "received": 0, "landed": 0, "quarantined": 0, "duplicates": 0,
-                                     "missing_seqs": 0, "dq_ns": 0})
+        return days.setdefault(
+            day,
+            {
+                "instrument": instrument,
+                "day": day,
+                "first_seq": None,
+                "last_seq": None,
+                "received": 0,
+                "landed": 0,
+                "quarantined": 0,
+                "duplicates": 0,
+                "missing_seqs": 0,
+                "dq_ns": 0,
+            },
+        )
 
     before = None
     for entry in recording.entries.get(instrument, []):

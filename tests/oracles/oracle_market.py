@@ -1,47 +1,52 @@
 """A brute-force market of one instrument: every order ever seen in a dict, turns as SPEC 2.5 words them.
 
 No levels, no sorted structures: best prices are max and min over all live orders. Observers get
-`on_trade(market, index, entry)` just before a trade is applied, `on_state(market, start, end)` for each stretch of time
-(ns, end > start) with the state that has weight in it, and `on_end(market)`.
+`on_trade(market, index, entry)` just before a trade is applied, `on_state(market, start, end)` for each
+stretch of time (ns, end > start) with the state that has weight in it, and `on_end(market)`.
 
 Readings
 B1  A `new` of an id already seen is a `conflict` and changes nothing; a `restated` of one replaces its price,
     quantities and stamp (stamp = the restated record's seq), dead or not.
-B2  leaves: `leaves_qty` where given; else `new`: order_qty, `restated`: order_qty, `replaced`: order_qty - filled (not
-    below 0), else unchanged. A replace leaves what it does not name as it was.
-B3  A replace, cancel or trade of an order never seen adds nothing to the book. A replace, trigger or resume of a dead
-    order changes nothing. A `rejected` never touches the book.
+B2  leaves: `leaves_qty` where given; else `new`: order_qty, `restated`: order_qty, `replaced`: order_qty -
+    filled (not below 0), else unchanged. A replace leaves what it does not name as it was.
+B3  A replace, cancel or trade of an order never seen adds nothing to the book. A replace, trigger or resume
+    of a dead order changes nothing. A `rejected` never touches the book.
 B4  "Reprice" is a change of `price`; a larger quantity loses the stamp but is not a reprice.
-B5  A resumed order keeps its stamp; a suspended one is not displayed. Neither `suspended` nor `resumed` begins a turn.
-B6  A turn's order is off the book until the turn ends; the shown tranche r is then min(d, L) when its stamp is new,
-    min(r, L) when a replace kept it; fills in its own turn change neither stamp nor r.
-B7  A tranche is refreshed by the formula for every fill of a resting order with `display_qty` > 0; with 0 nothing is
-    ever shown and the stamp stays.
+B5  A resumed order keeps its stamp; a suspended one is not displayed. Neither `suspended` nor `resumed`
+    begins a turn.
+B6  A turn's order is off the book until the turn ends; the shown tranche r is then min(d, L) when its stamp
+    is new, min(r, L) when a replace kept it; fills in its own turn change neither stamp nor r.
+B7  A tranche is refreshed by the formula for every fill of a resting order with `display_qty` > 0; with 0
+    nothing is ever shown and the stamp stays.
 B8  An order shown 0 (hidden) is not displayed: it makes no best price and no depth in L2, `crossed_book`,
     `book_mismatch`.
-B9  A turn goes on through a venue quote where, after any further venue quotes, an entry of kind (a)-(c) follows, all
-    at the turn's ts. A missing seq does not end a turn. A trade is (a) when the order on its `aggressor` side is the
-    turn's. A `fill` is (b) when its order took part in a trade of the turn. An entry with a lower ts does not end it.
+B9  A turn goes on through a venue quote where, after any further venue quotes, an entry of kind (a)-(c)
+    follows, all at the turn's ts. A missing seq does not end a turn. A trade is (a) when the order on its
+    `aggressor` side is the turn's. A `fill` is (b) when its order took part in a trade of the turn. An entry
+    with a lower ts does not end it.
 B10 A replace of an untriggered or suspended order begins (and ends) a turn that does nothing.
 B11 Match = the trades of one turn. A trade outside any turn is a match by itself, whatever its `match_id`.
-B12 Restated orders say what rests when the record begins: known time begins at the first entry that is not `restated`
-    (at or after seq 1, or after the first `restated`). The original ts of restated orders never makes time.
+B12 Restated orders say what rests when the record begins: known time begins at the first entry that is not
+    `restated` (at or after seq 1, or after the first `restated`). The original ts of restated orders never
+    makes time.
 B13 Time of the instrument = greatest ts of its entries; an entry with a lower ts is applied at that time.
 B14 An order is an aggressor's "never seen" where no order record of its id came before the trade.
-B15 Overfill: trade quantity above leaves; leaves then 0. An order dead at its turn's end keeps its leaves for this
-    test; a cancelled or expired one has none.
+B15 Overfill: trade quantity above leaves; leaves then 0. An order dead at its turn's end keeps its leaves for
+    this test; a cancelled or expired one has none.
 B16 `conflict` also: `match_id`s that differ within one turn, or one `match_id` in two turns; a `fill` whose
     `leaves_qty` differs from the order's leaves. A `fill` never changes the book.
 B17 `negative_lifetime`: a cancel, expiry or last fill with ts below the order's acceptance ts.
 B18 `clock_skew`: an entry (not restated) more than 1 ms behind the time of the instrument, or a record whose
     `ts_gateway` is more than 1 ms after, or whose `ts_ack` or `ts_published` more than 1 ms before its `ts`.
     One finding a record.
-B19 `crossed_book`: a state that lasts (or ends the recording) with a >= best ask, phase not `auction`; one finding an
-    episode, its first seq that of the record that began the turn, or the entry, after which the cross was there.
-B20 `book_mismatch`: a venue quote (no account) in phase continuous whose price or size of either side differs from the
-    displayed best after the turn it lies in (else at once); one finding an episode: until a quote agrees.
-B21 `orphan`: trade (each side's order id), fill, cancelled, expired, replaced, triggered, suspended, resumed of an
-    order never seen, once the start is known; one finding a record. Not a `rejected`.
+B19 `crossed_book`: a state that lasts (or ends the recording) with a >= best ask, phase not `auction`; one
+    finding an episode, its first seq that of the record that began the turn, or the entry, after which the
+    cross was there.
+B20 `book_mismatch`: a venue quote (no account) in phase continuous whose price or size of either side differs
+    from the displayed best after the turn it lies in (else at once); one finding an episode: until a quote
+    agrees.
+B21 `orphan`: trade (each side's order id), fill, cancelled, expired, replaced, triggered, suspended, resumed
+    of an order never seen, once the start is known; one finding a record. Not a `rejected`.
 B22 `no_accounts`: an order record or a trade side without account; first seq of the trading day.
 """
 
@@ -103,16 +108,18 @@ class Market:
         # Not dead, leaves > 0, by side: untriggered and suspended ones too.
         self.live: dict[str, dict[str, Order]] = {"buy": {}, "sell": {}}
         self._resting: dict[str, list[Order]] = {}  # answers of `resting` until something changes
-        self.turn: dict[str, Any] | None = None     # order, seq, ts, trades, kept, quotes
+        self.turn: dict[str, Any] | None = None  # order, seq, ts, trades, kept, quotes
         self.time: int | None = None
         self.start_known = False
-        self.known_from: int | None = None          # time from which the book is known
-        self.first_time: int | None = None          # ts of the first entry that is not restated
-        self.match_of: dict[int, int] = {}          # entry index of a trade -> index of its match's first trade
-        self.match_end: dict[int, int] = {}         # match -> index of the turn's last entry
-        self.findings: list[tuple[str, str, int]] = [("late_bust", instrument, seq) for seq in self.late_busts]
-        self.gap_before: set[int] = set()           # indexes of entries with missing seqs just before
-        self.gaps: list[tuple[int, int]] = []       # [start, end) of time
+        self.known_from: int | None = None  # time from which the book is known
+        self.first_time: int | None = None  # ts of the first entry that is not restated
+        self.match_of: dict[int, int] = {}  # entry index of a trade -> index of its match's first trade
+        self.match_end: dict[int, int] = {}  # match -> index of the turn's last entry
+        self.findings: list[tuple[str, str, int]] = [
+            ("late_bust", instrument, seq) for seq in self.late_busts
+        ]
+        self.gap_before: set[int] = set()  # indexes of entries with missing seqs just before
+        self.gaps: list[tuple[int, int]] = []  # [start, end) of time
         self.match_ids: dict[str, int] = {}
         self.crossed_seq: int | None = None
         self.crossed_reported = False
@@ -184,7 +191,9 @@ class Market:
         ts = entry["ts"]
         behind = self.time is not None and ts < self.time - MILLISECOND
         early = entry.get("ts_gateway") is not None and entry["ts_gateway"] > ts + MILLISECOND
-        late = any(entry.get(n) is not None and entry[n] < ts - MILLISECOND for n in ("ts_ack", "ts_published"))
+        late = any(
+            entry.get(n) is not None and entry[n] < ts - MILLISECOND for n in ("ts_ack", "ts_published")
+        )
         if behind or early or late:
             self._found("clock_skew", entry["seq"])
 
@@ -212,18 +221,33 @@ class Market:
         mine = self.turn["order"].order_id
         if entry["kind"] == "trades":
             side = entry["aggressor"]
-            return entry["exec_type"] == "trade" and side in ("buy", "sell") and entry[f"{side}_order_id"] == mine
+            return (
+                entry["exec_type"] == "trade"
+                and side in ("buy", "sell")
+                and entry[f"{side}_order_id"] == mine
+            )
         if entry["kind"] == "orders":
             if entry["exec_type"] == "fill":
                 return entry["order_id"] in self.turn["parties"]
             if entry["exec_type"] == "canceled":
-                return entry["order_id"] != mine and entry["reason"] in ("self_trade_prevention", "mm_protection")
+                return entry["order_id"] != mine and entry["reason"] in (
+                    "self_trade_prevention",
+                    "mm_protection",
+                )
         return False
 
     def _begin_turn(self, order: Order, entry: dict[str, Any], stamp_kept: bool) -> None:
         order.turn_seq = entry["seq"]
-        self.turn = {"order": order, "seq": entry["seq"], "ts": entry["ts"], "parties": set(), "match": None,
-                     "kept": stamp_kept, "quotes": [], "match_id": None}
+        self.turn = {
+            "order": order,
+            "seq": entry["seq"],
+            "ts": entry["ts"],
+            "parties": set(),
+            "match": None,
+            "kept": stamp_kept,
+            "quotes": [],
+            "match_id": None,
+        }
 
     def _end_turn(self, last_index: int) -> None:
         turn, self.turn = self.turn, None
@@ -248,9 +272,14 @@ class Market:
         if side not in self._resting:
             taker = self.turn["order"] if self.turn is not None else None
             self._resting[side] = [
-                o for o in self.live[side].values()
-                if o.price is not None and not o.untriggered and not o.suspended and o is not taker
-                and (o.display is None or o.shown > 0)]
+                o
+                for o in self.live[side].values()
+                if o.price is not None
+                and not o.untriggered
+                and not o.suspended
+                and o is not taker
+                and (o.display is None or o.shown > 0)
+            ]
         return self._resting[side]
 
     def best(self, side: str) -> tuple[int, int] | None:
@@ -352,11 +381,26 @@ class Market:
         leaves = entry["leaves_qty"] if entry["leaves_qty"] is not None else entry["order_qty"]
         order_qty, display = entry["order_qty"], entry["display_qty"]
         order = Order(
-            entry["order_id"], entry["account"], entry["side"], ord_type, entry["time_in_force"] or "gtc",
-            None if ord_type in ("market", "stop") else entry["price"], order_qty, leaves,
-            0 if order_qty is None else max(0, order_qty - leaves), display,
-            leaves if display is None else min(display, leaves), entry["min_qty"] or 0, entry["order_capacity"],
-            entry["exec_inst"] or [], entry["ts"], seq, seq, None, untriggered=ord_type in ("stop", "stop_limit"))
+            entry["order_id"],
+            entry["account"],
+            entry["side"],
+            ord_type,
+            entry["time_in_force"] or "gtc",
+            None if ord_type in ("market", "stop") else entry["price"],
+            order_qty,
+            leaves,
+            0 if order_qty is None else max(0, order_qty - leaves),
+            display,
+            leaves if display is None else min(display, leaves),
+            entry["min_qty"] or 0,
+            entry["order_capacity"],
+            entry["exec_inst"] or [],
+            entry["ts"],
+            seq,
+            seq,
+            None,
+            untriggered=ord_type in ("stop", "stop_limit"),
+        )
         before = self.orders.get(order.order_id)
         self.orders[order.order_id] = order
         if before is not None:
@@ -408,7 +452,10 @@ class Market:
         if entry["match_id"] is not None:
             match = self.match_of[index]
             other = self.turn["match_id"] if in_turn and self.turn is not None else None
-            if self.match_ids.setdefault(entry["match_id"], match) != match or other not in (None, entry["match_id"]):
+            if self.match_ids.setdefault(entry["match_id"], match) != match or other not in (
+                None,
+                entry["match_id"],
+            ):
                 self._found("conflict", entry["seq"])
             if in_turn and self.turn is not None:
                 self.turn["match_id"] = self.turn["match_id"] or entry["match_id"]

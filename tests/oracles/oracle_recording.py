@@ -1,32 +1,36 @@
 """Reads a recording folder for the oracles: sound records by instrument and seq, refused lines with a reason.
 
-Written from SPEC.md 2.1-2.4 alone; shares no code with the product. Standard library, and `zstandard` for `.zst`.
+Written from SPEC.md 2.1-2.4 alone; shares no code with the product. Standard library, and `zstandard` for
+`.zst`.
 
-Shapes. `load(folder)` returns a `Recording`: `entries[instrument]` is a list of records (dicts, ascending seq; every
-known field present, None where absent; prices and quantities int scaled by 10**8; times int ns UTC; `kind` is
-`orders`, `trades` or `quotes`; `place` is (file, line, index)), `duplicates` and `conflicts` by instrument,
-`refused` lines, `end_ts`, the recording's latest ts (a clock for every instrument), and `reference`.
+Shapes. `load(folder)` returns a `Recording`: `entries[instrument]` is a list of records (dicts, ascending
+seq; every known field present, None where absent; prices and quantities int scaled by 10**8; times int ns
+UTC; `kind` is `orders`, `trades` or `quotes`; `place` is (file, line, index)), `duplicates` and `conflicts`
+by instrument, `refused` lines, `end_ts`, the recording's latest ts (a clock for every instrument), and
+`reference`.
 
 Readings (where SPEC is silent)
-R1  A whitespace-only line is skipped; every other line that is not JSON is refused. A line may hold an array: each
-    element is a record of its own with its index in the line.
-R2  A decimal is `-?[0-9]+(\\.[0-9]+)?` in ASCII: at most 18 digits in all as written (leading zeros count), at most 8
-    after the point. A JSON number is never a price or quantity, an integer one neither.
-R3  A price must be > 0. A quantity must be < 10**10 (DECIMAL(18,8)), >= 0; > 0 for a trade, an `order_qty` of `new`
-    and `replaced` and a quote's size. A price may use all 18 digits before the point (DECIMAL(28,8)). Fees may be
-    negative.
+R1  A whitespace-only line is skipped; every other line that is not JSON is refused. A line may hold an array:
+    each element is a record of its own with its index in the line.
+R2  A decimal is `-?[0-9]+(\\.[0-9]+)?` in ASCII: at most 18 digits in all as written (leading zeros count),
+    at most 8 after the point. A JSON number is never a price or quantity, an integer one neither.
+R3  A price must be > 0. A quantity must be < 10**10 (DECIMAL(18,8)), >= 0; > 0 for a trade, an `order_qty` of
+    `new` and `replaced` and a quote's size. A price may use all 18 digits before the point (DECIMAL(28,8)).
+    Fees may be negative.
 R4  seq is an integer 1..2**63-1, times 0..2**63-1; JSON true is not an integer, 1.0 neither.
 R5  Required: instrument, seq, ts everywhere; exec_type in orders and trades; order_id in orders except
     mm_protection_*; account in mm_protection_*; side and a quantity (`order_qty`; `restated`: `leaves_qty` or
-    `order_qty`) in `new` and `restated`; price where such an order is limit (the default) or stop_limit; stop_px
-    where it is stop or stop_limit; trade_id, price, qty in `trade`; orig_trade_id in `trade_cancel` and
-    `trade_correct`. A quote side has price and size or neither. Everything else may be absent.
-R6  Unknown values of a named list (exec_type, side, ord_type, time_in_force, exec_inst, order_capacity, aggressor,
-    match_type) are refused; `reason`, `session`, `access_tier` are free text. Empty strings are refused.
-    Unknown fields are ignored, also in comparing contents. A wrong type in any known field refuses the record.
-R7  Content (duplicate or conflict) is the kind and the decoded known fields: "1.0" equals "1.00", key order and
-    white space do not matter, null equals absent.
-R8  The recording's end is the latest ts of the sound records that were kept (not of refused or conflicting ones).
+    `order_qty`) in `new` and `restated`; price where such an order is limit (the default) or stop_limit;
+    stop_px where it is stop or stop_limit; trade_id, price, qty in `trade`; orig_trade_id in `trade_cancel`
+    and `trade_correct`. A quote side has price and size or neither. Everything else may be absent.
+R6  Unknown values of a named list (exec_type, side, ord_type, time_in_force, exec_inst, order_capacity,
+    aggressor, match_type) are refused; `reason`, `session`, `access_tier` are free text. Empty strings are
+    refused. Unknown fields are ignored, also in comparing contents. A wrong type in any known field refuses
+    the record.
+R7  Content (duplicate or conflict) is the kind and the decoded known fields: "1.0" equals "1.00", key order
+    and white space do not matter, null equals absent.
+R8  The recording's end is the latest ts of the sound records that were kept (not of refused or conflicting
+    ones).
 R9  Two files of one kind (plain and packed) in one folder are an error of the recording.
 """
 
@@ -47,33 +51,82 @@ KINDS = ("orders", "trades", "quotes")
 DECIMAL = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?", re.ASCII)
 INT64 = 2**63
 
-ORDER_EXEC = ("new", "replaced", "canceled", "expired", "rejected", "triggered", "suspended", "resumed", "fill",
-              "restated", "mm_protection_start", "mm_protection_end")
+ORDER_EXEC = (
+    "new",
+    "replaced",
+    "canceled",
+    "expired",
+    "rejected",
+    "triggered",
+    "suspended",
+    "resumed",
+    "fill",
+    "restated",
+    "mm_protection_start",
+    "mm_protection_end",
+)
 FIELDS: dict[str, dict[str, Any]] = {
     "orders": {
-        "instrument": "text", "seq": "seq", "ts": "time", "exec_type": ORDER_EXEC,
-        "order_id": "text", "cl_ord_id": "text", "orig_cl_ord_id": "text", "account": "text",
-        "side": ("buy", "sell"), "ord_type": ("limit", "market", "stop", "stop_limit"),
-        "time_in_force": ("gtc", "day", "ioc", "fok"), "post_only": "bool",
+        "instrument": "text",
+        "seq": "seq",
+        "ts": "time",
+        "exec_type": ORDER_EXEC,
+        "order_id": "text",
+        "cl_ord_id": "text",
+        "orig_cl_ord_id": "text",
+        "account": "text",
+        "side": ("buy", "sell"),
+        "ord_type": ("limit", "market", "stop", "stop_limit"),
+        "time_in_force": ("gtc", "day", "ioc", "fok"),
+        "post_only": "bool",
         "exec_inst": ["all_or_none", "not_held", "pegged"],
         "order_capacity": ("agency", "principal", "riskless_principal"),
-        "price": "price", "stop_px": "price",
-        "order_qty": "quantity", "leaves_qty": "quantity", "display_qty": "quantity", "min_qty": "quantity",
-        "mm_flag": "bool", "reason": "text", "ts_gateway": "time", "ts_ack": "time", "ts_published": "time",
-        "session": "text", "access_tier": "text",
+        "price": "price",
+        "stop_px": "price",
+        "order_qty": "quantity",
+        "leaves_qty": "quantity",
+        "display_qty": "quantity",
+        "min_qty": "quantity",
+        "mm_flag": "bool",
+        "reason": "text",
+        "ts_gateway": "time",
+        "ts_ack": "time",
+        "ts_published": "time",
+        "session": "text",
+        "access_tier": "text",
     },
     "trades": {
-        "instrument": "text", "seq": "seq", "ts": "time",
-        "exec_type": ("trade", "trade_cancel", "trade_correct"), "orig_trade_id": "text", "trade_id": "text",
-        "price": "price", "qty": "quantity", "aggressor": ("buy", "sell", "none"),
-        "buy_order_id": "text", "buy_account": "text", "buy_mm_flag": "bool", "buy_fee": "amount",
-        "sell_order_id": "text", "sell_account": "text", "sell_mm_flag": "bool", "sell_fee": "amount",
-        "match_type": ("book", "auction", "block", "rfq", "liquidation"), "match_id": "text",
+        "instrument": "text",
+        "seq": "seq",
+        "ts": "time",
+        "exec_type": ("trade", "trade_cancel", "trade_correct"),
+        "orig_trade_id": "text",
+        "trade_id": "text",
+        "price": "price",
+        "qty": "quantity",
+        "aggressor": ("buy", "sell", "none"),
+        "buy_order_id": "text",
+        "buy_account": "text",
+        "buy_mm_flag": "bool",
+        "buy_fee": "amount",
+        "sell_order_id": "text",
+        "sell_account": "text",
+        "sell_mm_flag": "bool",
+        "sell_fee": "amount",
+        "match_type": ("book", "auction", "block", "rfq", "liquidation"),
+        "match_id": "text",
     },
     "quotes": {
-        "quote_id": "text", "instrument": "text", "seq": "seq", "ts": "time",
-        "bid_px": "price", "bid_size": "quantity", "ask_px": "price", "ask_size": "quantity",
-        "account": "text", "mm_flag": "bool",
+        "quote_id": "text",
+        "instrument": "text",
+        "seq": "seq",
+        "ts": "time",
+        "bid_px": "price",
+        "bid_size": "quantity",
+        "ask_px": "price",
+        "ask_size": "quantity",
+        "account": "text",
+        "mm_flag": "bool",
     },
 }
 
@@ -201,7 +254,9 @@ def _no_constant(text: str) -> Any:
 def _lines(folder: Path, kind: str) -> list[bytes]:
     found = [p for p in (folder / f"{kind}.jsonl{end}" for end in ("", ".gz", ".zst")) if p.exists()]
     if len(found) > 1:
-        raise ValueError(f"{folder}: expected one file of {kind}, found {[p.name for p in found]}; remove all but one")
+        raise ValueError(
+            f"{folder}: expected one file of {kind}, found {[p.name for p in found]}; remove all but one"
+        )
     if not found:
         return []
     data = found[0].read_bytes()
@@ -232,22 +287,34 @@ def load(folder: str | Path) -> Recording:
             try:
                 value = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
             except (ValueError, RecursionError) as error:
-                recording.refused.append({"file": kind, "line": number, "index": 0, "instrument": None, "seq": None,
-                                          "ts": None, "reason": f"not JSON: {error}"})
+                recording.refused.append(
+                    {
+                        "file": kind,
+                        "line": number,
+                        "index": 0,
+                        "instrument": None,
+                        "seq": None,
+                        "ts": None,
+                        "reason": f"not JSON: {error}",
+                    }
+                )
                 continue
             for index, raw in enumerate(value if isinstance(value, list) else [value]):
                 try:
                     record = record_of(kind, raw)
                 except Refused as error:
-                    recording.refused.append({"file": kind, "line": number, "index": index, **_seen(raw),
-                                              "reason": str(error)})
+                    recording.refused.append(
+                        {"file": kind, "line": number, "index": index, **_seen(raw), "reason": str(error)}
+                    )
                     continue
                 record["place"] = (kind, number, index)
                 name = record["instrument"]
                 first = sound.setdefault(name, {}).setdefault(record["seq"], record)
                 if first is not record:
                     same = content(first) == content(record)
-                    (recording.duplicates if same else recording.conflicts).setdefault(name, []).append(record)
+                    (recording.duplicates if same else recording.conflicts).setdefault(name, []).append(
+                        record
+                    )
     for name in sorted(sound):
         recording.entries[name] = [sound[name][seq] for seq in sorted(sound[name])]
     recording.end_ts = max((e["ts"] for entries in recording.entries.values() for e in entries), default=0)

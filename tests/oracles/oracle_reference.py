@@ -1,25 +1,26 @@
 """Reference data for the oracles: effective-dated, bitemporal; groups and roles at a time, in either pass.
 
-Written from SPEC.md 2.4 alone. Times are int ns UTC, `valid_from` inclusive, `valid_to` exclusive, absent = always.
+Written from SPEC.md 2.4 alone. Times are int ns UTC, `valid_from` inclusive, `valid_to` exclusive, absent =
+always.
 
 Readings
 F1  Key of a fact: instruments (symbol), entities (id), accounts (account), affiliations (parent, child),
     mm_registrations (account, each instrument named, `*` being one of them), trading_phases (instrument).
-F2  At time t, of the facts of one key that are valid at t (and known: pass 1 `recorded_at` <= t), the one with the
-    latest `recorded_at` (absent = earliest) stands; `withdrawn = true` means that none stands. So a fact whose
-    correction is not valid at t still stands at t. With equal `recorded_at` (an error): the last in the file, but
-    for registrations affiliated wins.
-F3  `unlisted_accounts = "client"`: an account without a fact at t owns itself (owner = `account:<name>`, in no
-    group), role client, or market_maker where a registration is in force. With "unknown" (default): role unknown,
-    registered or not, no owner.
+F2  At time t, of the facts of one key that are valid at t (and known: pass 1 `recorded_at` <= t), the one
+    with the latest `recorded_at` (absent = earliest) stands; `withdrawn = true` means that none stands. So a
+    fact whose correction is not valid at t still stands at t. With equal `recorded_at` (an error): the last
+    in the file, but for registrations affiliated wins.
+F3  `unlisted_accounts = "client"`: an account without a fact at t owns itself (owner = `account:<name>`, in
+    no group), role client, or market_maker where a registration is in force. With "unknown" (default): role
+    unknown, registered or not, no owner.
 F4  A record without an account has role unknown and no owner, whatever the default.
-F5  An account's entity needs no row in `entities` to be an owner. The operator is the entity with `operator = true`
-    in force at t.
+F5  An account's entity needs no row in `entities` to be an owner. The operator is the entity with `operator =
+    true` in force at t.
 F6  A `control_pct` of exactly 50 is watched, not controlled. `control = false` with 75 is still control (or).
-F7  Times in reference.toml: date-times with offset, a date (midnight UTC), integers (ns), or ISO text. `from`/`to` in
-    trading_phases mean `valid_from`/`valid_to`; both spellings are read everywhere.
-F8  A CSV beside reference.toml is named `<table>.csv`, has a header, empty = absent; `instruments` separated by `;`
-    or spaces.
+F7  Times in reference.toml: date-times with offset, a date (midnight UTC), integers (ns), or ISO text.
+    `from`/`to` in trading_phases mean `valid_from`/`valid_to`; both spellings are read everywhere.
+F8  A CSV beside reference.toml is named `<table>.csv`, has a header, empty = absent; `instruments` separated
+    by `;` or spaces.
 F9  A trading day is Asia/Hong_Kong (UTC+8 all year), written YYYY-MM-DD.
 """
 
@@ -33,8 +34,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-TABLES = ("instruments", "entities", "accounts", "affiliations", "mm_registrations", "mm_agreements",
-          "fee_schedule", "trading_phases")
+TABLES = (
+    "instruments",
+    "entities",
+    "accounts",
+    "affiliations",
+    "mm_registrations",
+    "mm_agreements",
+    "fee_schedule",
+    "trading_phases",
+)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WATCHED = ("affiliated_mm", "affiliate")
 
@@ -84,13 +93,19 @@ class Reference:
         for table in TABLES:
             for row in document.get(table, []):
                 for key in self._keys(table, row):
-                    self.facts[table].append({
-                        "key": key, "row": row, "withdrawn": _true(row.get("withdrawn")),
-                        "from": nanoseconds(row.get("valid_from", row.get("from"))),
-                        "to": nanoseconds(row.get("valid_to", row.get("to"))),
-                        "recorded": nanoseconds(row.get("recorded_at")),
-                    })
-        times = {f[name] for facts in self.facts.values() for f in facts for name in ("from", "to", "recorded")}
+                    self.facts[table].append(
+                        {
+                            "key": key,
+                            "row": row,
+                            "withdrawn": _true(row.get("withdrawn")),
+                            "from": nanoseconds(row.get("valid_from", row.get("from"))),
+                            "to": nanoseconds(row.get("valid_to", row.get("to"))),
+                            "recorded": nanoseconds(row.get("recorded_at")),
+                        }
+                    )
+        times = {
+            f[name] for facts in self.facts.values() for f in facts for name in ("from", "to", "recorded")
+        }
         self.breaks = sorted(t for t in times if t is not None)
         self.same_in_both_passes = all(f["recorded"] is None for facts in self.facts.values() for f in facts)
 
@@ -132,7 +147,7 @@ class View:
     def breaks_between(self, start: int, end: int) -> list[int]:
         """The breaks strictly inside (start, end), ascending."""
         breaks = self.reference.breaks
-        return [t for t in breaks[bisect_right(breaks, start):] if t < end] if breaks and start < end else []
+        return [t for t in breaks[bisect_right(breaks, start) :] if t < end] if breaks and start < end else []
 
 
 class Moment:
@@ -148,8 +163,11 @@ class Moment:
         for f in standing["mm_registrations"]:
             affiliated = _true(f["row"].get("affiliated"))
             self.registrations[f["key"]] = self.registrations.get(f["key"], False) or affiliated
-        self.edges = [f["key"] for f in standing["affiliations"]
-                      if Decimal(str(f["row"].get("control_pct") or "0")) > 50 or _true(f["row"].get("control"))]
+        self.edges = [
+            f["key"]
+            for f in standing["affiliations"]
+            if Decimal(str(f["row"].get("control_pct") or "0")) > 50 or _true(f["row"].get("control"))
+        ]
         self.operators = [f["key"][0] for f in standing["entities"] if _true(f["row"].get("operator"))]
         self.operator_group = set().union(*(self.group(entity) for entity in self.operators))
 
@@ -189,7 +207,11 @@ class Moment:
         """None: no registration in force; True: an affiliated one; False: independent only."""
         if account is None:
             return None
-        found = [self.registrations[key] for key in ((account, instrument), (account, "*")) if key in self.registrations]
+        found = [
+            self.registrations[key]
+            for key in ((account, instrument), (account, "*"))
+            if key in self.registrations
+        ]
         return any(found) if found else None
 
     def role(self, account: str | None, instrument: str) -> str:
@@ -224,7 +246,9 @@ def load_reference(folder: Path) -> Reference:
         if beside.exists():
             with beside.open(newline="", encoding="utf-8") as lines:
                 for row in csv.DictReader(lines):
-                    kept: dict[str, Any] = {name: value for name, value in row.items() if value not in ("", None)}
+                    kept: dict[str, Any] = {
+                        name: value for name, value in row.items() if value not in ("", None)
+                    }
                     if "instruments" in kept:
                         kept["instruments"] = kept["instruments"].replace(";", " ").split()
                     document.setdefault(table, []).append(kept)

@@ -4,10 +4,11 @@ Output: {trade_id, class, ts, seq, status, reason}; anchor = the trade id.
 
 Readings
 F2a Both accounts must be given on the trade; they are not taken from the orders.
-F2b Owners and groups at the trade's ts; an account that is unlisted under `unlisted_accounts = "client"` is a known
-    owner without a group. `afmm_own_group` is any control group, with one side's role affiliated_mm.
-F2c A bust retracts (`busted`). A correction is judged anew; with the same trade id it continues the same alert, whose
-    status, ts and class are then those of the corrected fill (a corrected fill that is no self-trade: retracted).
+F2b Owners and groups at the trade's ts; an account that is unlisted under `unlisted_accounts = "client"` is a
+    known owner without a group. `afmm_own_group` is any control group, with one side's role affiliated_mm.
+F2c A bust retracts (`busted`). A correction is judged anew; with the same trade id it continues the same
+    alert, whose status, ts and class are then those of the corrected fill (a corrected fill that is no
+    self-trade: retracted).
 """
 
 from __future__ import annotations
@@ -47,7 +48,13 @@ def self_trade(instrument: str, entries: list[dict[str, Any]], view: View) -> li
             continue
         busted = v["known_to"] is not None
         found[v["trade_id"]] = {
-            "rule": "self_trade", "instrument": instrument, "trade_id": v["trade_id"], "class": kind,
-            "ts": v["ts"], "seq": v["seq"], "status": "retracted" if busted else "confirmed",
-            "reason": "busted" if busted else None}
+            "rule": "self_trade",
+            "instrument": instrument,
+            "trade_id": v["trade_id"],
+            "class": kind,
+            "ts": v["ts"],
+            "seq": v["seq"],
+            "status": "retracted" if busted else "confirmed",
+            "reason": "busted" if busted else None,
+        }
     return list(found.values())

@@ -1,28 +1,31 @@
-"""L2, the quoted part, by brute force: `spread_minutes`, one pass of reference data at a time (SPEC sections 3 and 4).
+"""L2, the quoted part, by brute force: `spread_minutes`, one pass of reference data at a time (SPEC sections
+3 and 4).
 
-Output: one dict a UTC minute: ns columns; tw_spread_bps* int in 1e-6 bps or None; *_base depth int * 10**8 and *_quote
-depth int * 10**16 or None; volumes int * 10**8; and `exact`: name -> [numerator, denominator] of every mean before it
-is rounded.
+Output: one dict a UTC minute: ns columns; tw_spread_bps* int in 1e-6 bps or None; *_base depth int * 10**8
+and *_quote depth int * 10**16 or None; volumes int * 10**8; and `exact`: name -> [numerator, denominator] of
+every mean before it is rounded.
 
 Readings
-L2a The best prices of a book are its displayed ones (a hidden order makes no quote), untriggered, suspended and market
-    orders not among them.
+L2a The best prices of a book are its displayed ones (a hidden order makes no quote), untriggered, suspended
+    and market orders not among them.
 L2b Excluded (phase not continuous at that ns, in that pass) wins over unknown, as exempt does in L1.
-L2c Unknown: before the instrument's first entry that is not `restated`, before the start of the book is known, after
-    the recording's end, and in sequence gaps: from the time before the missing seqs to the ts of the next entry.
-    After a gap time is known again. A quarantined record leaves a gap like a missing one.
-L2d Rows run from the minute of the first entry that is not `restated` to the minute that holds the recording's end
-    (a whole minute of unknown where the end is a minute's first ns).
-L2e two_sided_without_affiliates_ns counts in continuous, known time, whatever the full book is (also where the full
-    book is crossed). crossed: a <= b. common: both books have a > b.
-L2f Depth: bids with 2 * 10**4 * price >= (a + b)(10**4 - k), asks mirrored, inclusive; mean over the full book's
-    two-sided time (with and without affiliates alike); null where that is 0. Quote depth is the sum of price * quantity,
-    a DECIMAL(38,16), rounded half even there.
-L2g `volume`: every `trade` record of every match type and phase, in the minute of the instrument's time at it; busts and
-    corrections do not change it. The afmm columns take role affiliated_mm at the fill, where the other side has
-    neither watched role: maker where it is not the aggressor, taker where it is (no aggressor: neither);
-    afmm_client_volume: other side's role client, whatever the aggressor. An account missing on the trade is the order's.
-L2h An affiliated order has role affiliated_mm or affiliate at the ts of its acceptance (`restated`: its original ts).
+L2c Unknown: before the instrument's first entry that is not `restated`, before the start of the book is
+    known, after the recording's end, and in sequence gaps: from the time before the missing seqs to the ts of
+    the next entry. After a gap time is known again. A quarantined record leaves a gap like a missing one.
+L2d Rows run from the minute of the first entry that is not `restated` to the minute that holds the
+    recording's end (a whole minute of unknown where the end is a minute's first ns).
+L2e two_sided_without_affiliates_ns counts in continuous, known time, whatever the full book is (also where
+    the full book is crossed). crossed: a <= b. common: both books have a > b.
+L2f Depth: bids with 2 * 10**4 * price >= (a + b)(10**4 - k), asks mirrored, inclusive; mean over the full
+    book's two-sided time (with and without affiliates alike); null where that is 0. Quote depth is the sum of
+    price * quantity, a DECIMAL(38,16), rounded half even there.
+L2g `volume`: every `trade` record of every match type and phase, in the minute of the instrument's time at
+    it; busts and corrections do not change it. The afmm columns take role affiliated_mm at the fill, where
+    the other side has neither watched role: maker where it is not the aggressor, taker where it is (no
+    aggressor: neither); afmm_client_volume: other side's role client, whatever the aggressor. An account
+    missing on the trade is the order's.
+L2h An affiliated order has role affiliated_mm or affiliate at the ts of its acceptance (`restated`: its
+    original ts).
 """
 
 from __future__ import annotations
@@ -35,12 +38,28 @@ from oracle_reference import WATCHED, View
 
 MINUTE = 60 * 10**9
 BANDS = (10, 25, 50)
-NS = ("two_sided_ns", "two_sided_without_affiliates_ns", "common_ns", "one_sided_ns", "crossed_ns", "excluded_ns",
-      "unknown_ns")
-SPREADS = {"tw_spread_bps": "two_sided_ns", "tw_spread_bps_without_affiliates": "two_sided_without_affiliates_ns",
-           "tw_spread_bps_common": "common_ns", "tw_spread_bps_common_without_affiliates": "common_ns"}
-DEPTHS = [f"{side}_depth_{band}bps_{unit}{without}" for side in ("bid", "ask") for band in BANDS
-          for unit in ("base", "quote") for without in ("", "_without_affiliates")]
+NS = (
+    "two_sided_ns",
+    "two_sided_without_affiliates_ns",
+    "common_ns",
+    "one_sided_ns",
+    "crossed_ns",
+    "excluded_ns",
+    "unknown_ns",
+)
+SPREADS = {
+    "tw_spread_bps": "two_sided_ns",
+    "tw_spread_bps_without_affiliates": "two_sided_without_affiliates_ns",
+    "tw_spread_bps_common": "common_ns",
+    "tw_spread_bps_common_without_affiliates": "common_ns",
+}
+DEPTHS = [
+    f"{side}_depth_{band}bps_{unit}{without}"
+    for side in ("bid", "ask")
+    for band in BANDS
+    for unit in ("base", "quote")
+    for without in ("", "_without_affiliates")
+]
 VOLUMES = ("volume", "afmm_maker_volume", "afmm_taker_volume", "afmm_client_volume")
 
 
@@ -66,7 +85,9 @@ class Spread:
         self.view = view
         self.states: list[tuple[int, int, dict[str, Any]]] = []
         self.volumes: dict[int, dict[str, int]] = {}
-        self.affiliated: dict[int, tuple[Order, bool]] = {}     # by identity; holds the order so that it stays one
+        self.affiliated: dict[
+            int, tuple[Order, bool]
+        ] = {}  # by identity; holds the order so that it stays one
         self.rows: list[dict[str, Any]] = []
 
     def _is_affiliated(self, market: Market, order: Order) -> bool:
@@ -93,24 +114,34 @@ class Spread:
             if roles[side] != "affiliated_mm" or roles[other] in WATCHED:
                 continue
             if entry["aggressor"] in ("buy", "sell"):
-                minute["afmm_taker_volume" if entry["aggressor"] == side else "afmm_maker_volume"] += entry["qty"]
+                minute["afmm_taker_volume" if entry["aggressor"] == side else "afmm_maker_volume"] += entry[
+                    "qty"
+                ]
             if roles[other] == "client":
                 minute["afmm_client_volume"] += entry["qty"]
 
     def on_state(self, market: Market, start: int, end: int) -> None:
         """Measure the book that has weight in [start, end)."""
         # Orders as (price, displayed quantity, affiliated).
-        bids = [(o.price or 0, o.leaves if o.display is None else o.shown, self._is_affiliated(market, o))
-                for o in market.resting("buy")]
-        asks = [(o.price or 0, o.leaves if o.display is None else o.shown, self._is_affiliated(market, o))
-                for o in market.resting("sell")]
+        bids = [
+            (o.price or 0, o.leaves if o.display is None else o.shown, self._is_affiliated(market, o))
+            for o in market.resting("buy")
+        ]
+        asks = [
+            (o.price or 0, o.leaves if o.display is None else o.shown, self._is_affiliated(market, o))
+            for o in market.resting("sell")
+        ]
         bid, ask = max(bids, default=(None,))[0], min(asks, default=(None,))[0]
         full = spread(bid, ask)
-        without = spread(max([p for p, _, own in bids if not own], default=None),
-                         min([p for p, _, own in asks if not own], default=None))
+        without = spread(
+            max([p for p, _, own in bids if not own], default=None),
+            min([p for p, _, own in asks if not own], default=None),
+        )
         state: dict[str, Any] = {"full": full, "without": without, "one_sided": bid is None or ask is None}
         if full is not None and bid is not None and ask is not None:
-            for band in reversed(BANDS):        # from wide to narrow: a narrow band's orders are all in the wide one
+            for band in reversed(
+                BANDS
+            ):  # from wide to narrow: a narrow band's orders are all in the wide one
                 bids = [o for o in bids if 2 * 10**4 * o[0] >= (ask + bid) * (10**4 - band)]
                 asks = [o for o in asks if 2 * 10**4 * o[0] <= (ask + bid) * (10**4 + band)]
                 for side, orders in (("bid", bids), ("ask", asks)):
@@ -126,11 +157,17 @@ class Spread:
             return
         first, last = market.first_time // MINUTE, market.time // MINUTE
         sums: dict[int, dict[str, int]] = {
-            m: dict.fromkeys([*NS, *SPREADS, *DEPTHS], 0) for m in range(first, last + 1)}
+            m: dict.fromkeys([*NS, *SPREADS, *DEPTHS], 0) for m in range(first, last + 1)
+        }
         stretches: list[tuple[int, int, dict[str, Any] | None]] = [
-            (first * MINUTE, market.first_time, None), *self.states, (market.time, (last + 1) * MINUTE, None)]
+            (first * MINUTE, market.first_time, None),
+            *self.states,
+            (market.time, (last + 1) * MINUTE, None),
+        ]
         known_from = market.known_from
-        gap_edges = sorted({t for gap in market.gaps for t in gap} | ({known_from} if known_from is not None else set()))
+        gap_edges = sorted(
+            {t for gap in market.gaps for t in gap} | ({known_from} if known_from is not None else set())
+        )
         for start, end, state in stretches:
             cuts = {start, end, *self.view.breaks_between(start, end)}
             cuts |= set(range((start // MINUTE + 1) * MINUTE, end, MINUTE))
@@ -141,8 +178,12 @@ class Spread:
                 into = sums[a // MINUTE]
                 if self.view.at(a).phase(market.instrument) != "continuous":
                     into["excluded_ns"] += ns
-                elif (state is None or known_from is None or a < known_from
-                      or any(g <= a < h for g, h in market.gaps)):
+                elif (
+                    state is None
+                    or known_from is None
+                    or a < known_from
+                    or any(g <= a < h for g, h in market.gaps)
+                ):
                     into["unknown_ns"] += ns
                 else:
                     self._add(into, state, ns)

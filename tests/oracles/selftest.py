@@ -1,12 +1,14 @@
 """Checks the oracles on the recordings in handmade/, whose answers were worked out by hand from SPEC.md.
 
-`python tests/oracles/selftest.py` prints how many facts it compared; exit code 1 where one differs, or none was compared.
+`python tests/oracles/selftest.py` prints how many facts it compared; exit code 1 where one differs, or none
+was compared.
 
-`handmade/<case>/expected.toml` holds, by table of `oracle.judge`, the complete list of rows that are expected, each with
-the columns that were worked out (the arithmetic is in its comments). A table that is not named is not compared.
-`<table>_pass1` is a table as pass 1 has it; `<table>` alone is pass 2 (and all of a table without passes). Quantities
-are decimal strings; in a column named here as scaled they are multiplied by 10**8 (10**16 for notional and quote
-depth). `ms` is a time in milliseconds after 2026-03-02T00:00:00Z. "null" is None.
+`handmade/<case>/expected.toml` holds, by table of `oracle.judge`, the complete list of rows that are
+expected, each with the columns that were worked out (the arithmetic is in its comments). A table that is not
+named is not compared. `<table>_pass1` is a table as pass 1 has it; `<table>` alone is pass 2 (and all of a
+table without passes). Quantities are decimal strings; in a column named here as scaled they are multiplied by
+10**8 (10**16 for notional and quote depth). `ms` is a time in milliseconds after 2026-03-02T00:00:00Z. "null"
+is None.
 """
 
 from __future__ import annotations
@@ -21,8 +23,17 @@ from oracle import judge
 
 HANDMADE = Path(__file__).resolve().parent / "handmade"
 START = 1_772_409_600 * 10**9
-QUANTITIES = ("harm_at_fill", "cured_qty", "harm_left", "harm_qty", "undecided_qty", "volume", "afmm_maker_volume",
-              "afmm_taker_volume", "afmm_client_volume")
+QUANTITIES = (
+    "harm_at_fill",
+    "cured_qty",
+    "harm_left",
+    "harm_qty",
+    "undecided_qty",
+    "volume",
+    "afmm_maker_volume",
+    "afmm_taker_volume",
+    "afmm_client_volume",
+)
 
 
 def expected_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +72,9 @@ def check(case: Path) -> tuple[int, list[str]]:
         actual = actual_rows(answers, table)
         compared += 1
         if len(actual) != len(rows):
-            wrong.append(f"{case.name} {table}: expected {len(rows)} rows, the oracle has {len(actual)}: {actual}")
+            wrong.append(
+                f"{case.name} {table}: expected {len(rows)} rows, the oracle has {len(actual)}: {actual}"
+            )
             continue
         left = list(actual)
         for row in rows:

@@ -1,0 +1,127 @@
+"""Compare what `replay` lands with what the independent oracle says of the same recording, to the last unit."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from schemas.alerts import breach_id
+from streams.lake import catalog
+from streams.lake.writer import LakeWriter
+from streams.replay import replay
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "oracles"))
+
+RULEBOOK = (ROOT / "infra" / "rulebook" / "default.toml").read_text()
+Facts = dict[tuple[Any, ...], Any]
+
+HARM_KEY = ("instance", "trade_id", "side", "order_id", "instrument")
+HARM = ("outcome", "account", "harm_at_fill", "cured_qty", "harm_left", "withdrawn")
+COVERAGE = ("first_seq", "last_seq", "received", "landed", "quarantined", "duplicates", "missing_seqs", "dq_ns")
+SPREAD = (
+    "two_sided_ns", "two_sided_without_affiliates_ns", "common_ns", "one_sided_ns", "crossed_ns", "excluded_ns",
+    "unknown_ns", "tw_spread_bps", "tw_spread_bps_without_affiliates", "tw_spread_bps_common",
+    "tw_spread_bps_common_without_affiliates", "volume", "afmm_maker_volume", "afmm_taker_volume",
+    "afmm_client_volume",
+    *(
+        f"{side}_depth_{band}bps_{unit}{suffix}"
+        for side in ("bid", "ask") for band in (10, 25, 50) for unit in ("base", "quote")
+        for suffix in ("", "_without_affiliates")
+    ),
+)  # fmt: skip
+SCALE = {**{name: 6 for name in SPREAD if "bps" in name and "depth" not in name},
+         **{name: 16 for name in SPREAD if "_quote" in name}}  # fmt: skip
+
+
+def landed(folder: Path) -> Facts:
+    """Return what the lake says after a replay, as (table, key..., column) -> value in the oracle's scales."""
+    with tempfile.TemporaryDirectory() as out:
+        replay(folder, rulebook_text=RULEBOOK, sink=LakeWriter(Path(out), "agreement"))
+        connection = catalog.connect(Path(out))
+
+        def rows(query: str) -> list[dict[str, Any]]:
+            result = connection.execute(query)
+            names = [column[0] for column in result.description or []]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+        facts: Facts = {}
+        for row in rows("select * from client_priority_harm"):
+            key = ("client_priority_harm", *(row[name] for name in HARM_KEY))
+            facts.update({(*key, name): _scaled(row[name], 8) for name in HARM})
+        for row in rows("select * from spread_minutes"):
+            key = ("spread_minutes", row["instrument"], row["minute_ns"])
+            facts.update({(*key, name): _scaled(row[name], SCALE.get(name, 8)) for name in SPREAD})
+        for row in rows("select * from coverage_days"):
+            key = ("coverage_days", row["instrument"], str(row["trading_day"]))
+            facts.update({(*key, name): row[name] for name in COVERAGE})
+        for row in rows("select * from alerts where rule <> 'data_quality'"):
+            key = ("alerts", row["breach_id"], row["instance"])
+            facts[*key, "status"] = row["status"]
+            facts[*key, "reason"] = row["status_reason"]
+            facts[*key, "late_reference"] = row["late_reference"]
+            facts[*key, "harm_qty"] = None if row["status"] == "retracted" else _scaled(row["harm_qty"], 8)
+        for row in rows("select * from quarantine where reason <> 'conflict'"):
+            facts["quarantine", row["topic"], row["offset"], row["index"]] = True
+        for row in rows("select distinct kind, instrument, first_seq from data_quality where place is null"):
+            facts["data_quality", row["kind"], row["instrument"], row["first_seq"]] = True
+        return facts
+
+
+def expected(folder: Path) -> Facts:
+    """Return what the oracle says, in the same form."""
+    from oracle import judge
+
+    said = judge(folder)
+    last = max((row["pass"] for row in said["spread_minutes"]), default=1)
+    facts: Facts = {}
+    for row in said["client_priority_harm"]:
+        if row["pass"] == last:
+            key = ("client_priority_harm", *(row[name] for name in HARM_KEY))
+            facts.update({(*key, name): row[name] for name in HARM})
+    for row in said["spread_minutes"]:
+        if row["pass"] == last:
+            key = ("spread_minutes", row["instrument"], row["minute"])
+            facts.update({(*key, name): row[name] for name in SPREAD})
+    for row in said["coverage_days"]:
+        facts.update({("coverage_days", row["instrument"], row["day"], name): row[name] for name in COVERAGE})
+    for row in said["alerts"]:
+        breach = breach_id(row["rule"], row["instance"], row["instrument"], tuple(row["anchor"]))
+        key = ("alerts", breach, row["instance"])
+        facts[*key, "status"] = row["status"]
+        facts[*key, "reason"] = row["reason"]
+        facts[*key, "late_reference"] = bool(row.get("late_reference") or row.get("revised"))
+        facts[*key, "harm_qty"] = None if row["status"] == "retracted" else row.get("harm_qty")
+    for row in said["refused"]:
+        facts["quarantine", row["file"].split(".")[0], row["line"], row["index"] or 0] = True
+    for row in said["data_quality"]:
+        facts["data_quality", row["kind"], row["instrument"], row["first_seq"]] = True
+    return facts
+
+
+def differences(folder: Path) -> tuple[int, list[str]]:
+    """Return how many facts were compared, and one line for each that differs."""
+    ours, theirs = landed(folder), expected(folder)
+    lines = [
+        f"{key}: replay {ours.get(key, 'has none')}, oracle {theirs.get(key, 'has none')}"
+        for key in sorted(ours.keys() | theirs.keys(), key=str)
+        if ours.get(key, "has none") != theirs.get(key, "has none")
+    ]
+    return len(ours.keys() | theirs.keys()), lines
+
+
+def _scaled(value: Any, scale: int) -> Any:
+    """Return a lake's DECIMAL as the scaled integer, anything else as it is."""
+    from decimal import Decimal
+
+    return int(value.scaleb(scale)) if isinstance(value, Decimal) else value
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        compared, wrong = differences(Path(name))
+        print(f"{name}: compared {compared}, {len(wrong)} differ")
+        for line in wrong[:40]:
+            print("  ", line)
