@@ -47,7 +47,7 @@ class MarketState(msgspec.Struct):
     in_turn: list[str]
     pending: list[QuoteEntry]
     timers: list[Timer]
-    trades: dict[str, tuple[int, int]]
+    trades: dict[str, TradeEntry]
     ledger: Ledger
     flags: dict[str, int]
     rules: dict[str, msgspec.Raw]
@@ -65,12 +65,13 @@ class Market:
         self.time = 0  # greatest ts of own entries and clocks
         self.own_time: int | None = None  # greatest ts of own entries
         self.timers: list[Timer] = []
-        self.trades: dict[str, tuple[int, int]] = {}  # trade id -> (seq, ts), while a bust can reach it
+        self.trades: dict[str, TradeEntry] = {}  # by trade id, while a bust can reach it
         self.in_turn: list[str] = []  # orders that took part in the open turn's trades
         self.pending: list[QuoteEntry] = []  # venue quotes that may lie in mid-turn
         self.flags: dict[str, int] = {}  # latches of data quality
         self.seq = 0  # of the entry being applied
         self.late = False
+        self.correcting = False  # the trade in hand is a correction: judged, but neither new nor volume
         self.cache: dict[str, Any] = {}  # derived values, never part of a snapshot
         self.out: list[Alert | Metric] = []
         self.states: dict[str, Any] = {rule.instance.name: rule.State() for rule in context.rules}
@@ -234,7 +235,7 @@ class Market:
         horizon = self.time - self.context.bust_horizon
         self.ledger.forget(horizon)
         if len(self.trades) > 1_000:
-            self.trades = {key: value for key, value in self.trades.items() if value[1] >= horizon}
+            self.trades = {key: value for key, value in self.trades.items() if value.ts >= horizon}
 
     def settle(self) -> None:
         """End the open turn, then compare the venue's quotes that came meanwhile with the book."""
@@ -300,7 +301,7 @@ class Market:
         if entry.exec_type == "trade":
             for rule, state in self._hooked("on_trade"):
                 self._guard(rule, rule.on_trade, state, entry)
-            self.trades[entry.trade_id] = (entry.seq, entry.ts)
+            self.trades[entry.trade_id] = entry
             self.transitions.trade(entry)
             return
         trade_id = entry.orig_trade_id or entry.trade_id
@@ -309,8 +310,8 @@ class Market:
             if self.book.start_known:
                 self.fault("orphan", entry.seq, entry.seq, entry.ts, f"bust of trade {trade_id}, never seen")
             return
-        if entry.ts > was[1] + self.context.bust_horizon:
-            self.fault("late_bust", entry.seq, entry.seq, entry.ts, f"bust of trade {trade_id} of seq {was[0]}")
+        if entry.ts > was.ts + self.context.bust_horizon:
+            self.fault("late_bust", entry.seq, entry.seq, entry.ts, f"bust of trade {trade_id} of seq {was.seq}")
             return
         for rule, state in self._hooked("on_bust"):
             self._guard(rule, rule.on_bust, state, trade_id, entry)
@@ -318,11 +319,13 @@ class Market:
             alert = self.ledger.alerts.get(breach)
             if alert is not None and alert.status != "retracted":
                 self.restate(alert, status="retracted", status_reason="busted")
-        if entry.exec_type == "trade_correct" and entry.price is not None and entry.qty is not None:
-            corrected = msgspec.structs.replace(entry, exec_type="trade", seq=was[0], ts=was[1])
-            self.trades[corrected.trade_id] = was
+        if entry.exec_type == "trade_correct":
+            corrected = _corrected(was, entry)
+            self.trades[corrected.trade_id] = corrected
+            self.correcting = True
             for rule, state in self._hooked("on_trade"):
                 self._guard(rule, rule.on_trade, state, corrected)
+            self.correcting = False
 
     def _quote(self, entry: QuoteEntry) -> None:
         for rule, state in self._hooked("on_quote"):
@@ -405,6 +408,19 @@ class Market:
     def other_side(self, side: Side) -> Side:
         """Return the opposite side."""
         return "sell" if side == "buy" else "buy"
+
+
+def _corrected(was: TradeEntry, correction: TradeEntry) -> TradeEntry:
+    """Return the fill with what the correction states, at the old seq and ts."""
+    stated = {
+        name: getattr(correction, name)
+        for name, default in zip(
+            reversed(TradeEntry.__struct_fields__), reversed(TradeEntry.__struct_defaults__), strict=False
+        )
+        if getattr(correction, name) != default and name not in ("orig_trade_id", "exec_type", "start", "extra")
+    }
+    stated["trade_id"] = correction.trade_id
+    return msgspec.structs.replace(was, **stated)
 
 
 def _distinct(items: Items[str | None]) -> tuple[str, ...]:

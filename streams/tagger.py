@@ -176,8 +176,8 @@ class Tagger:
             raise Refused("missing_field", f"expected a trade_id on {record.exec_type}")
         price = self._decimal("price", record.price, 1)
         qty = self._decimal("qty", record.qty, 1)
-        if record.exec_type != "trade_cancel" and (price is None or qty is None):
-            raise Refused("missing_field", f"expected price and qty on {record.exec_type}")
+        if record.exec_type == "trade" and (price is None or qty is None):
+            raise Refused("missing_field", "expected price and qty on a trade")
         if record.exec_type == "trade_correct" and not record.orig_trade_id:
             raise Refused("missing_field", "expected orig_trade_id on trade_correct")
         buyer = self.directory.party(record.buy_account, record.instrument, record.ts)

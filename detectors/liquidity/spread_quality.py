@@ -136,6 +136,8 @@ class SpreadQuality(Rule):
 
     def on_trade(self, market: Market, state: SpreadQualityState, trade: TradeEntry) -> None:
         """Add to the volumes."""
+        if market.correcting:
+            return
         running = state.running or self._start(market, state, market.own_time or trade.ts)
         sums, qty = running.sums, trade.qty or 0
         buyer = market.party(trade.buy_account, trade.ts).role

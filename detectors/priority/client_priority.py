@@ -66,7 +66,8 @@ class Judged(msgspec.Struct):
     alerts: bool
     undecided: int
     harmed: list[Harmed]
-    state: Literal["match", "window", "closed", "busted"] = "match"
+    state: Literal["match", "window", "closed"] = "match"
+    busted: bool = False  # its window goes on, for the record
 
     @property
     def left(self) -> int:
@@ -195,10 +196,8 @@ class ClientPriority(Rule):
         """Retract what rests on the fill, and take back what it cured."""
         for side in ("buy", "sell"):
             judged = state.judged.get(f"{trade_id} {side}")
-            if judged is not None and judged.state != "busted":
-                judged.state = "busted"
-                if f"{trade_id} {side}" in state.open:
-                    state.open.remove(f"{trade_id} {side}")
+            if judged is not None and not judged.busted:
+                judged.busted = True
                 self._rows(market, judged, None)
                 alert = market.known(self, (trade_id, judged.side))
                 if alert is not None and alert.status != "retracted":
@@ -207,7 +206,7 @@ class ClientPriority(Rule):
                     )
         for judged in state.judged.values():
             changed = [pair for pair in judged.harmed if pair.cures.pop(trade_id, None) is not None]
-            if not changed or judged.state == "busted":
+            if not changed:
                 continue
             for pair in changed:
                 pair.cure_seqs.pop(trade_id, None)
@@ -248,6 +247,9 @@ class ClientPriority(Rule):
         )
         day = self._day(market, state, trade.ts)
         day.fills_judged += 1
+        key = f"{trade.trade_id} {side}"
+        before = state.judged.get(key)  # of a fill that is corrected under its own id
+        said = {pair.order_id: pair.revision for pair in before.harmed} if before is not None else {}
         ahead, undecided = candidates(market, fill)
         rest = trade.qty or 0
         harmed: list[Harmed] = []
@@ -260,12 +262,16 @@ class ClientPriority(Rule):
             harm = min(rest, max(0, candidate.counting - self._owed(state, match, side, order.order_id)))
             if harm > 0:
                 rest -= harm
-                harmed.append(Harmed(order.order_id, order.account, order.active_seq, harm, order.peak))
+                harmed.append(
+                    Harmed(
+                        order.order_id, order.account, order.active_seq, harm, order.peak,
+                        revision=said.get(order.order_id, 0),
+                    )  # fmt: skip
+                )
         undecided = min(undecided, rest)
         day.undecided_qty += undecided
         if not harmed:
             return
-        key = f"{trade.trade_id} {side}"
         state.judged[key] = Judged(
             trade_id=trade.trade_id,
             side=side,
@@ -329,7 +335,7 @@ class ClientPriority(Rule):
                     if pair.order_id == order_id:
                         pair.cures[trade.trade_id] = qty
                         pair.cure_seqs[trade.trade_id] = trade.seq
-            if judged.state == "window" and judged.left == 0:
+            if judged.state == "window" and judged.left == 0 and not judged.busted:
                 self._say(market, judged, "retracted")
 
     def _reaches(self, market: Market, judged: Judged, ts: int, match: int) -> bool:
@@ -373,7 +379,7 @@ class ClientPriority(Rule):
         """Publish the rows, and the alert's next revision if it is due and has changed."""
         alert_id = None
         left = judged.left
-        if judged.alerts and (left > 0 or market.known(self, (judged.trade_id, judged.side)) is not None):
+        if judged.alerts and not judged.busted and (left > 0 or market.known(self, (judged.trade_id, judged.side)) is not None):
             alert_id = self._alert(market, judged, status if left > 0 else "retracted", left)
         self._rows(market, judged, alert_id)
 
@@ -381,7 +387,7 @@ class ClientPriority(Rule):
         if alert_id is None and judged.alerts:
             alert = market.known(self, (judged.trade_id, judged.side))
             alert_id = alert.alert_id if alert is not None else None
-        busted = judged.state == "busted"
+        busted = judged.busted
         for pair in judged.harmed:
             outcome: HarmOutcome = "open"
             if busted:
@@ -488,7 +494,7 @@ class ClientPriority(Rule):
         fills = [
             judged
             for judged in state.judged.values()
-            if judged.state != "busted" and market.day(judged.ts) == day
+            if not judged.busted and market.day(judged.ts) == day
         ]
         left: dict[str, int] = {}
         peak: dict[str, int] = {}

@@ -51,7 +51,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from oracle_market import Market, Order
+from oracle_cure import better_or_equal, follow
+from oracle_market import Market
+from oracle_order import Order
 from oracle_recording import scaled
 from oracle_reference import WATCHED, View
 
@@ -59,11 +61,6 @@ INSTANCES = {
     "client_priority.price_time": ("price_time", 0),
     "client_priority.client_first": ("client_first", 10**9),
 }
-
-
-def better_or_equal(side: str, price: int, other: int) -> bool:
-    """`price` ranks before or with `other` for an order of `side`."""
-    return price >= other if side == "buy" else price <= other
 
 
 class ClientPriority:
@@ -78,8 +75,6 @@ class ClientPriority:
         self.rows: list[dict[str, Any]] = []
         self.alerts: list[dict[str, Any]] = []
         self.undecided: list[dict[str, Any]] = []
-
-    # -- judging ----------------------------------------------------------------------------------------------
 
     def on_trade(self, market: Market, index: int, entry: dict[str, Any]) -> None:
         """Judge the trade, and every later correction of it, with the book as it is just before it."""
@@ -266,8 +261,6 @@ class ClientPriority:
                 taken += harm - min(harm, cured)
         return taken
 
-    # -- cure, withdrawal, status -----------------------------------------------------------------------------
-
     def on_end(self, market: Market) -> None:
         """Follow every judgement to the recording's end."""
         fills_of: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -283,142 +276,17 @@ class ClientPriority:
         for j in sorted(
             self.judgements, key=lambda j: (j["version"]["known_from"], j["instance"], j["side"])
         ):
-            self._follow(market, j, fills_of, events_of, threads)
+            follow(market, j, fills_of, events_of, threads)
         self.alerts = [t["alert"] for t in threads.values() if t["alert"] is not None]
         self.rows = [row for t in threads.values() for row in t["rows"].values()]
 
-    def _follow(
-        self,
-        market: Market,
-        j: dict[str, Any],
-        fills_of: dict[tuple[str, str], list[dict[str, Any]]],
-        events_of: dict[str, list[int]],
-        threads: dict[tuple[str, str, str], dict[str, Any]],
-    ) -> None:
-        f, side, end = j["version"], j["side"], len(market.entries)
-        limit = f["ts"] + j["window"]
-        close = next((i for i in range(f["index"] + 1, end) if market.entries[i]["ts"] > limit), end)
-        turn_end = market.match_end[j["match"]] if f["known_from"] == f["index"] else f["known_from"]
-
-        cures: dict[str, list[dict[str, Any]]] = {}
-        for order_id, _, _ in j["harms"]:
-            cures[order_id] = [
-                g
-                for g in fills_of.get((side, order_id), [])
-                if g["seq"] > f["seq"]
-                and better_or_equal(side, f["price"], g["price"])
-                and (
-                    market.match_of[g["index"]] == j["match"]
-                    or (j["window"] > 0 and g["index"] < close and g["ts"] <= limit)
-                )
-            ]
-
-        def cured(order_id: str, harm: int, after: int) -> int:
-            filled: int = sum(
-                g["qty"]
-                for g in cures[order_id]
-                if g["known_from"] <= after and (g["known_to"] is None or g["known_to"] > after)
-            )
-            return min(harm, filled)
-
-        def left(after: int) -> int:
-            return sum(harm - cured(order_id, harm, after) for order_id, _, harm in j["harms"])
-
-        # Entries at which something about this judgement can change, in order; `close` is looked at before its entry.
-        changes = {
-            i for gs in cures.values() for g in gs for i in (g["known_from"], g["known_to"]) if i is not None
-        }
-        changes |= {turn_end} | ({f["known_to"]} if f["known_to"] is not None else set())
-        history: list[tuple[str, str | None]] = []
-        status, closed = None, False
-        for i in sorted(c for c in changes if c >= turn_end) + [end]:
-            if not closed and i >= close and i > turn_end:
-                closed = True
-                if status in (None, "provisional") and left(close - 1) > 0 and close > turn_end:
-                    if status is None:
-                        history.append(("provisional", None))
-                    status = "confirmed"
-                    history.append((status, None))
-            if i == end:
-                break
-            if f["known_to"] is not None and i >= f["known_to"]:
-                if status in ("provisional", "confirmed"):
-                    history.append(("retracted", "busted"))
-                break
-            late_start = i == turn_end and turn_end >= close  # a correction judged after its window
-            if left(i) > 0 and status not in ("provisional", "confirmed"):
-                status = "confirmed" if closed or late_start else "provisional"
-                history.append((status, None))
-            elif left(i) == 0 and status in ("provisional", "confirmed"):
-                status = "retracted"
-                history.append((status, "cured"))
-
-        busted = f["known_to"] is not None
-        # A busted fill's rows keep the cures as they were just before the bust.
-        last = f["known_to"] - 1 if busted else end
-        thread = threads.setdefault((j["instance"], f["trade_id"], side), {"alert": None, "rows": {}})
-        total = 0
-        for order_id, account, harm in j["harms"]:
-            done = cured(order_id, harm, last)
-            remains = 0 if busted else harm - done
-            total += remains
-            outcome = "busted" if busted else ("harmed" if remains else "cured")
-            thread["rows"][order_id] = {
+        self.undecided = [
+            {
                 "instance": j["instance"],
-                "outcome": outcome,
-                "trade_id": f["trade_id"],
-                "side": side,
-                "order_id": order_id,
-                "account": account,
-                "harm_at_fill": harm,
-                "cured_qty": done,
-                "harm_left": remains,
-                "withdrawn": self._withdrawn(market, f, side, order_id, close, events_of),
-            }
-        if j["undecided_qty"]:
-            self.undecided.append(
-                {
-                    "instance": j["instance"],
-                    "trade_id": f["trade_id"],
-                    "side": side,
-                    "undecided_qty": j["undecided_qty"],
-                }
-            )
-        if j["alerting"] and history:
-            before = thread["alert"]["history"] if thread["alert"] is not None else []
-            thread["alert"] = {
-                "rule": "client_priority",
-                "instance": j["instance"],
-                "trade_id": f["trade_id"],
-                "side": side,
-                "ts": f["ts"],
-                "status": history[-1][0],
-                "reason": history[-1][1],
-                "history": before + history,
-                "harm_qty": total,
-                "harm_notional": total * f["price"],
+                "trade_id": j["version"]["trade_id"],
+                "side": j["side"],
                 "undecided_qty": j["undecided_qty"],
             }
-
-    @staticmethod
-    def _withdrawn(
-        market: Market,
-        f: dict[str, Any],
-        side: str,
-        order_id: str,
-        close: int,
-        events_of: dict[str, list[int]],
-    ) -> bool:
-        for i in events_of.get(order_id, []):
-            entry = market.entries[i]
-            if not f["index"] < i < close:
-                continue
-            if entry["exec_type"] == "canceled" and entry["reason"] in (None, "user"):
-                return True
-            if (
-                entry["exec_type"] == "replaced"
-                and entry["price"] is not None
-                and not better_or_equal(side, entry["price"], f["price"])
-            ):
-                return True
-        return False
+            for j in self.judgements
+            if j["undecided_qty"]
+        ]

@@ -52,50 +52,13 @@ B22 `no_accounts`: an order record or a trade side without account; first seq of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from oracle_fills import fill_versions
+from oracle_order import Order, accepted
 from oracle_reference import View, trading_day
 
 MILLISECOND = 10**6
-
-
-@dataclass
-class Order:
-    """One order as the oracle knows it. Prices and quantities int * 10**8."""
-
-    order_id: str
-    account: str | None
-    side: str
-    ord_type: str
-    time_in_force: str
-    price: int | None
-    order_qty: int | None
-    leaves: int
-    filled: int
-    display: int | None
-    shown: int
-    min_qty: int
-    capacity: str | None
-    exec_inst: list[str]
-    accepted_ts: int
-    stamp: int
-    event_seq: int
-    turn_seq: int | None
-    dead: bool = False
-    untriggered: bool = False
-    suspended: bool = False
-
-    @property
-    def is_market(self) -> bool:
-        """A market order now (a stop becomes one when triggered)."""
-        return self.ord_type == "market" or (self.ord_type == "stop" and not self.untriggered)
-
-    @property
-    def displayed(self) -> int:
-        """Displayed quantity."""
-        return self.leaves if self.display is None else self.shown
 
 
 class Market:
@@ -126,7 +89,7 @@ class Market:
         self.mismatching = False
         self.days_without_accounts: set[str] = set()
 
-    # -- the run ----------------------------------------------------------------------------------------------
+    # -- the run--------------------------------------------------------------
 
     def run(self, *observers: Any) -> Market:
         """Apply all entries; the recording's end is a clock at `end_ts`."""
@@ -197,7 +160,7 @@ class Market:
         if behind or early or late:
             self._found("clock_skew", entry["seq"])
 
-    # -- turns ------------------------------------------------------------------------------------------------
+    # -- turns----------------------------------------------------------------
 
     def _goes_on(self, index: int) -> bool:
         """Whether the open turn goes on through entry `index` (SPEC 2.5 (a)-(d))."""
@@ -265,7 +228,7 @@ class Market:
         for quote in turn["quotes"]:
             self._compare(quote)
 
-    # -- the book ---------------------------------------------------------------------------------------------
+    # -- the book-------------------------------------------------------------
 
     def resting(self, side: str) -> list[Order]:
         """Displayed limit orders of a side, the open turn's order not among them; in no particular order."""
@@ -377,35 +340,11 @@ class Market:
             self._replace(order, entry)
 
     def _accept(self, entry: dict[str, Any]) -> None:
-        seq, ord_type = entry["seq"], entry["ord_type"] or "limit"
-        leaves = entry["leaves_qty"] if entry["leaves_qty"] is not None else entry["order_qty"]
-        order_qty, display = entry["order_qty"], entry["display_qty"]
-        order = Order(
-            entry["order_id"],
-            entry["account"],
-            entry["side"],
-            ord_type,
-            entry["time_in_force"] or "gtc",
-            None if ord_type in ("market", "stop") else entry["price"],
-            order_qty,
-            leaves,
-            0 if order_qty is None else max(0, order_qty - leaves),
-            display,
-            leaves if display is None else min(display, leaves),
-            entry["min_qty"] or 0,
-            entry["order_capacity"],
-            entry["exec_inst"] or [],
-            entry["ts"],
-            seq,
-            seq,
-            None,
-            untriggered=ord_type in ("stop", "stop_limit"),
-        )
-        before = self.orders.get(order.order_id)
+        order, before = accepted(entry), self.orders.get(entry["order_id"])
         self.orders[order.order_id] = order
         if before is not None:
             self._die(before)
-        if leaves > 0:
+        if order.leaves > 0:
             self.live[order.side][order.order_id] = order
         else:
             order.dead = True
@@ -413,32 +352,10 @@ class Market:
             self._begin_turn(order, entry, stamp_kept=False)
 
     def _replace(self, order: Order, entry: dict[str, Any]) -> None:
-        price_before, leaves_before, shown_before = order.price, order.leaves, order.displayed
-        if entry["price"] is not None and not (order.ord_type in ("market", "stop")):
-            order.price = entry["price"]
-        if entry["leaves_qty"] is not None:
-            order.leaves = entry["leaves_qty"]
-        elif entry["order_qty"] is not None:
-            order.leaves = max(0, entry["order_qty"] - order.filled)
-        for name in ("display_qty", "min_qty", "order_qty"):
-            if entry[name] is not None:
-                setattr(order, name.replace("display_qty", "display"), entry[name])
-        if entry["exec_inst"] is not None:
-            order.exec_inst = entry["exec_inst"]
-        if entry["time_in_force"] is not None:
-            order.time_in_force = entry["time_in_force"]
-        lost = order.price != price_before or order.leaves > leaves_before
-        if lost:
-            order.stamp = entry["seq"]
-        if order.price != price_before:
-            order.event_seq = entry["seq"]
-        if order.display is None:
-            order.shown = order.leaves
-        else:
-            order.shown = min(order.display if lost else shown_before, order.leaves)
+        kept = order.replace(entry)
         if order.leaves == 0:
             self._die(order)
-        self._begin_turn(order, entry, stamp_kept=not lost)
+        self._begin_turn(order, entry, stamp_kept=kept)
 
     def _apply_trade(self, index: int, entry: dict[str, Any]) -> None:
         in_turn = self.turn is not None and self._belongs(entry)
@@ -452,10 +369,8 @@ class Market:
         if entry["match_id"] is not None:
             match = self.match_of[index]
             other = self.turn["match_id"] if in_turn and self.turn is not None else None
-            if self.match_ids.setdefault(entry["match_id"], match) != match or other not in (
-                None,
-                entry["match_id"],
-            ):
+            elsewhere = self.match_ids.setdefault(entry["match_id"], match) != match
+            if elsewhere or other not in (None, entry["match_id"]):
                 self._found("conflict", entry["seq"])
             if in_turn and self.turn is not None:
                 self.turn["match_id"] = self.turn["match_id"] or entry["match_id"]
@@ -475,18 +390,7 @@ class Market:
     def _fill(self, order: Order, entry: dict[str, Any]) -> None:
         if entry["qty"] > order.leaves:
             self._found("overfill", entry["seq"])
-        x = min(entry["qty"], order.leaves)
-        order.leaves -= x
-        order.filled += x
-        own_turn = self.turn is not None and self.turn["order"] is order
-        if order.display is None:
-            order.shown = order.leaves
-        elif not own_turn and x > 0 and order.display > 0:
-            if x < order.shown:
-                order.shown -= x
-            else:
-                order.shown = min(order.display - ((x - order.shown) % order.display), order.leaves)
-                order.stamp = entry["seq"]
+        order.fill(entry, own_turn=self.turn is not None and self.turn["order"] is order)
         if order.leaves == 0 and not order.dead:
             if entry["ts"] < order.accepted_ts:
                 self._found("negative_lifetime", entry["seq"])

@@ -148,7 +148,7 @@ class Recording:
 
 
 def scaled(text: Any, name: str = "decimal") -> int:
-    """A decimal string as an int scaled by 10**8, exactly; `Refused` where it is not one or has too many digits."""
+    """A decimal string as an int scaled by 10**8, exactly; else `Refused`."""
     if not isinstance(text, str):
         raise Refused(f"{name}: expected a decimal string, got {type(text).__name__}")
     found = DECIMAL.fullmatch(text)
@@ -276,7 +276,7 @@ def content(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def load(folder: str | Path) -> Recording:
-    """Read the recording in `folder`. Order among equal seqs: orders, trades, quotes, then line; the first is kept."""
+    """Read the recording in `folder`. Of equal seqs the first is kept: orders, trades, quotes, line."""
     folder = Path(folder)
     recording = Recording(load_reference(folder))
     sound: dict[str, dict[int, dict[str, Any]]] = {}

@@ -33,7 +33,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from oracle_market import Market, Order
+from oracle_market import Market
+from oracle_order import Order
 from oracle_reference import WATCHED, View
 
 MINUTE = 60 * 10**9
