@@ -62,13 +62,12 @@ class Order(msgspec.Struct, gc=False):
 class Level:
     """The orders at one price, in priority order, with the sums that L2 and the venue's quote need."""
 
-    __slots__ = ("orders", "others", "shown", "shown_others")
+    __slots__ = ("orders", "shown", "shown_others")
 
     def __init__(self) -> None:
         self.orders: dict[str, Order] = {}
         self.shown = 0
         self.shown_others = 0  # without affiliated orders
-        self.others = 0
 
 
 class Ladder:
@@ -103,7 +102,6 @@ class Ladder:
         level.shown += order.shown
         if not order.affiliated:
             level.shown_others += order.shown
-            level.others += 1
         self._touch(key)
 
     def remove(self, order: Order) -> None:
@@ -117,7 +115,6 @@ class Ladder:
             level.shown -= order.shown
             if not order.affiliated:
                 level.shown_others -= order.shown
-                level.others -= 1
         else:
             del self.levels[key]
             del self.keys[bisect_left(self.keys, key)]
@@ -138,19 +135,24 @@ class Ladder:
         """Return the best price at which anything rests."""
         return self.keys[0] * self.sign if self.keys else None
 
-    def best_without_affiliates(self) -> int | None:
-        """Return the best price with affiliated orders struck out."""
+    def best_displayed(self) -> int | None:
+        """Return the best price at which anything is displayed."""
         for key in self.keys:
-            if self.levels[key].others:
+            if self.levels[key].shown:
+                return key * self.sign
+        return None
+
+    def best_displayed_without_affiliates(self) -> int | None:
+        """Return the best displayed price with affiliated orders struck out."""
+        for key in self.keys:
+            if self.levels[key].shown_others:
                 return key * self.sign
         return None
 
     def best_shown(self) -> tuple[int, int] | None:
-        """Return price and displayed quantity of the best level that displays anything: what a venue quotes."""
-        for key in self.keys:
-            if self.levels[key].shown:
-                return key * self.sign, self.levels[key].shown
-        return None
+        """Return the best displayed price and the quantity displayed there: what a venue quotes."""
+        price = self.best_displayed()
+        return None if price is None else (price, self.levels[price * self.sign].shown)
 
     def orders(self) -> Iterator[Order]:
         """Return all resting orders, best price first, then priority."""

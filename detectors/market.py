@@ -83,6 +83,14 @@ class Market:
         """Return role, owner and group of an account at `ts`, as known in this pass."""
         return self.context.directory.party(account, self.instrument, ts)
 
+    def account(self, trade: TradeEntry, side: Side) -> str | None:
+        """Return the account on a side of a trade: the trade's own word, or else its order's."""
+        account = trade.buy_account if side == "buy" else trade.sell_account
+        if account is not None:
+            return account
+        order = self.book.find(trade.buy_order_id if side == "buy" else trade.sell_order_id)
+        return order.account if order is not None else None
+
     def day(self, ts: int) -> str:
         """Return the trading day (ISO date, the rulebook's zone) of `ts`."""
         return trading_day(ts, self.context.zone)

@@ -269,7 +269,7 @@ class Transitions:
             )  # fmt: skip
 
     def check_quote(self, quote: QuoteEntry) -> None:
-        """The venue's best bid and offer against the displayed best of the book, price and size."""
+        """The venue's best bid and offer against the displayed best of the book, price and size; once an episode."""
         market = self.market
         if not market.book.start_known:
             return
@@ -281,11 +281,15 @@ class Transitions:
         for name, price, size, best in published:
             ours = best if best is not None else (None, None)
             if price != ours[0] or (size is not None and size != ours[1]):
+                if "mismatch" in market.flags:
+                    return  # the same episode
+                market.flags["mismatch"] = quote.seq
                 market.fault(
                     "book_mismatch", quote.seq, quote.seq, quote.ts,
                     f"venue's {name} {_quoted(price, size)}, the book's {_quoted(*ours)}",
                 )  # fmt: skip
                 return
+        market.flags.pop("mismatch", None)
 
 
 def _quoted(price: int | None, size: int | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 SCALE = 8
+DIGITS = 18
 ONE = 10**SCALE
 LIMIT = 10**18  # exclusive bound of a scaled value: 18 digits of which 8 are decimals
 
@@ -18,8 +19,8 @@ class DecimalError(ValueError):
 def parse(text: str) -> int:
     """Return the decimal string `text` scaled by 10**8, exactly.
 
-    Raises DecimalError for anything but ASCII digits with an optional sign and point, and for values
-    that need more than 8 decimals or 18 digits. Nothing is rounded. Source: SPEC.md section 2.
+    Raises DecimalError for anything but ASCII digits with an optional sign and point, and for more than 8
+    decimals or 18 digits as written, or 10 before the point. Nothing is rounded. Source: SPEC.md section 2.
 
     >>> parse("81307.5")
     8130750000000
@@ -27,12 +28,12 @@ def parse(text: str) -> int:
     match = _DECIMAL.fullmatch(text)
     if match is None:
         raise DecimalError(f"expected a decimal like '12.5', got {text!r}")
-    sign, whole, fraction = match[1], match[2], (match[3] or "").rstrip("0")
-    if len(fraction) > SCALE:
-        raise DecimalError(f"expected at most {SCALE} decimals, got {text!r}")
+    sign, whole, fraction = match[1], match[2], match[3] or ""
+    if len(fraction) > SCALE or len(whole) + len(fraction) > DIGITS:
+        raise DecimalError(f"expected at most {DIGITS} digits of which {SCALE} decimals, got {text!r}")
     value = int(whole) * ONE + int(fraction.ljust(SCALE, "0"))
     if value >= LIMIT:
-        raise DecimalError(f"expected at most 18 digits of which {SCALE} decimals, got {text!r}")
+        raise DecimalError(f"expected a value below 10000000000, got {text!r}")
     return -value if sign else value
 
 

@@ -1,7 +1,8 @@
-"""How to log in to a Kafka cluster: one file of `key=value` lines under librdkafka's names, for all our clients.
+"""How to log in to a Kafka cluster: one file for all our clients.
 
-librdkafka takes the properties as they are; Faust (aiokafka) gets the same as a credentials object. A key that
-one of the two could not honour is refused, so that no client connects with less protection than was asked for.
+It has `key=value` lines under librdkafka's names. librdkafka takes them as they are; Faust (aiokafka) gets
+the same as a credentials object. A key that one of the two could not honour is refused, so that no client
+connects with less protection than was asked for.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ ACCEPTED = frozenset(
     }
 )
 FILES = ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location")
-LOWER_CASE_CHOICES = {
+CHOICES = {
     "security.protocol": ("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"),
     "ssl.endpoint.identification.algorithm": ("https", "none"),
     "enable.ssl.certificate.verification": ("true", "false"),
+    "sasl.mechanism": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
 }
-MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 class SettingsError(ValueError):
@@ -111,12 +112,12 @@ def _ssl_context(properties: Mapping[str, str]) -> ssl.SSLContext:
 
 
 def _value(place: str, key: str, value: str) -> str:
-    value = (
-        value.lower() if key in LOWER_CASE_CHOICES else value.upper() if key == "sasl.mechanism" else value
-    )
-    choices = MECHANISMS if key == "sasl.mechanism" else LOWER_CASE_CHOICES.get(key, (value,))
-    if value not in choices:
-        raise SettingsError(f"{place}: {key}: expected one of {', '.join(choices)}")
+    choices = CHOICES.get(key)
+    if choices is not None:
+        folded = value.lower() if choices[0].islower() else value.upper()
+        if folded not in choices:
+            raise SettingsError(f"{place}: {key}: expected one of {', '.join(choices)}")
+        return folded
     if key in FILES and not Path(value).is_file():
         raise SettingsError(f"{place}: {key}: no such file: {value}")
     return value

@@ -109,12 +109,12 @@ class SpreadQuality(Rule):
     >>> spread(100_00000000, 101_00000000)
     99502488
 
-    Choices where the text is silent: best prices are of all resting orders, hidden ones too; a phase that is
+    Choices where the text is silent: hidden orders make no best price; a phase that is
     not continuous wins over a data gap; before the first and after the last entry of a minute time is
     unknown whatever the phase; time since an instrument's last own entry is published by clocks as the book
     stood, and revised if a gap shows. A late trade counts in the minute it arrives in.
 
-    Misses: undisplayed interest beyond best prices; trade measures (effective, realised, impact) are not
+    Misses: undisplayed interest; trade measures (effective, realised, impact) are not
     part of this version. Source: SPEC.md L2; SEC Rule 605 for the terms (secondary).
     """
 
@@ -140,8 +140,8 @@ class SpreadQuality(Rule):
             return
         running = state.running or self._start(market, state, market.own_time or trade.ts)
         sums, qty = running.sums, trade.qty or 0
-        buyer = market.party(trade.buy_account, trade.ts).role
-        seller = market.party(trade.sell_account, trade.ts).role
+        buyer = market.party(market.account(trade, "buy"), trade.ts).role
+        seller = market.party(market.account(trade, "sell"), trade.ts).role
         sums.volume += qty
         affiliates = ("affiliated_mm", "affiliate")
         if buyer in affiliates and seller in affiliates:
@@ -247,8 +247,8 @@ def spread(bid: int, ask: int) -> int:
 
 def _quoted(market: Market) -> Quoted:
     bids, asks = market.book.bids, market.book.asks
-    bid, ask = bids.best(), asks.best()
-    bid_without, ask_without = bids.best_without_affiliates(), asks.best_without_affiliates()
+    bid, ask = bids.best_displayed(), asks.best_displayed()
+    bid_without, ask_without = bids.best_displayed_without_affiliates(), asks.best_displayed_without_affiliates()
     two_sided = bid is not None and ask is not None and ask > bid
     without = bid_without is not None and ask_without is not None and ask_without > bid_without
     return Quoted(

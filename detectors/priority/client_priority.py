@@ -116,7 +116,7 @@ class ClientPriority(Rule):
     allocated comes. `undecided_qty` is the equal-price quantity that could not be compared because A's stamp
     is unknown. A retraction by cure is said at the cure; if that cure is busted, the alert returns. A
     corrected fill is judged against the book as it stands at the correction, and is degraded.
-    Without a tick size the smallest price step (1e-8) stands for it. An auction match is `not_continuous`.
+    A fill without an account has its order's. Without a tick size the smallest price step (1e-8) stands for it. An auction match is `not_continuous`.
 
     Misses: auctions; orders still at a gateway (counted as `gateway_overtakes`); exposure in another
     instrument; engines that are not price-time (the mode switches itself off and says so); an affiliate that
@@ -224,7 +224,7 @@ class ClientPriority(Rule):
         parameters: Parameters,
         parameter_hash: str,
     ) -> None:
-        account = trade.buy_account if side == "buy" else trade.sell_account
+        account = market.account(trade, side)
         party = market.party(account, trade.ts)
         if party.role not in parameters.watched_roles:
             return
@@ -325,7 +325,7 @@ class ClientPriority(Rule):
         price, qty = trade.price or 0, trade.qty or 0
         for key in list(state.open):
             judged = state.judged[key]
-            if trade.seq <= judged.seq or not self._reaches(market, judged, trade.ts, match):
+            if judged.busted or trade.seq <= judged.seq or not self._reaches(market, judged, trade.ts, match):
                 continue
             for side, order_id in sides:
                 worse = price > judged.price if side == "buy" else price < judged.price

@@ -67,7 +67,8 @@ def lines(path: Path, topic: Topic, faults: list[str] | None = None) -> Iterator
     try:
         with OPENERS[ending](path) as stream:
             for number, data in enumerate(stream, 1):
-                yield Line(topic, number, data.rstrip(b"\r\n"))
+                if data.strip():  # a blank line says nothing
+                    yield Line(topic, number, data.rstrip(b"\r\n"))
     except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
         if faults is not None:
             faults.append(f"{path.name}: broken after line {number}: {error}")
