@@ -1,0 +1,148 @@
+"""`fairbook alerts`: what an alert rests on, from the lake alone."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import duckdb
+from rich.console import Console
+
+from detectors.registry import RULES
+from streams.lake import catalog
+from streams.query import rich_table
+
+HEADLINE = """
+select alert_id, rule, instance, status, status_reason, severity, instrument, narrative, provenance, reference,
+  version, parameter_hash, dq_degraded, late_reference, ts::varchar as ts, measures, units
+from alerts where starts_with(alert_id, $1) order by alert_id
+"""
+
+
+def list_alerts(lake: Path, console: Console, rule: str | None = None, instrument: str | None = None, limit: int = 50) -> None:
+    """Print the latest alerts, newest first, but for findings of data quality unless asked for by `rule`."""
+    with catalog.connect(lake) as connection:
+        relation = connection.sql(
+            """
+            select left(alert_id, 12) as alert, ts::varchar as ts, instrument, instance,
+              coalesce(measures ->> 'code', measures ->> 'class', measures ->> 'kind', '') as code,
+              status, severity, harm_qty, list_aggregate(accounts, 'string_agg', ' ') as accounts
+            from alerts
+            where (rule = $1 or ($1 is null and rule <> 'data_quality')) and ($2 is null or instrument = $2)
+            order by alerts.ts_ns desc, alert_id limit $3
+            """,
+            params=[rule, instrument, limit],
+        )
+        console.print(rich_table(relation))
+
+
+def show_alert(lake: Path, alert_id: str, console: Console) -> bool:
+    """Print everything one alert rests on. Returns False if no alert, or several, begin with `alert_id`."""
+    with catalog.connect(lake) as connection:
+        found = connection.execute(HEADLINE, [alert_id]).fetchall()
+        if len(found) != 1:
+            what = "no alert begins" if not found else f"{len(found)} alerts begin"
+            console.print(f"{what} with {alert_id!r}: expected one; `fairbook alerts list` shows them")
+            return False
+        alert = dict(zip((column[0] for column in connection.description or []), found[0], strict=True))
+        console.rule(f"{alert['instance']}  {alert['alert_id']}", align="left")
+        reason = f" ({alert['status_reason']})" if alert["status_reason"] else ""
+        console.print(f"[bold]{alert['narrative']}[/bold]\n")
+        console.print(f"status {alert['status']}{reason}, severity {alert['severity']}, {alert['instrument']}, {alert['ts']}")
+        if alert["dq_degraded"]:
+            console.print("[yellow]degraded: its evidence touches data that is not sound[/yellow]")
+        if alert["late_reference"]:
+            console.print("[yellow]rests on reference data recorded after the event[/yellow]")
+        _history(connection, str(alert["alert_id"]), console)
+        _evidence(connection, str(alert["alert_id"]), console)
+        if alert["rule"] == "client_priority":
+            _queue(connection, str(alert["alert_id"]), str(alert["instance"]), console)
+        _measures(connection, str(alert["alert_id"]), console)
+        rule = RULES.get(str(alert["rule"]))
+        console.print(f"\n[bold]The rule[/bold] {alert['rule']}, version {alert['version']}, parameters {alert['parameter_hash'][:12]}")
+        if rule is not None:
+            console.print(inspect.cleandoc(rule.__doc__ or ""), highlight=False, markup=False)
+        console.print(f"Source ({alert['provenance']}): {alert['reference']}", highlight=False, markup=False)
+        console.print("This describes arithmetic on records and asks for review; it says nothing about intent.")
+        return True
+
+
+def _history(connection: duckdb.DuckDBPyConnection, alert_id: str, console: Console) -> None:
+    relation = connection.sql(
+        """
+        select distinct knowledge, revision, status, status_reason, decided_ts::varchar as decided, harm_qty
+        from alert_revisions where alert_id = $1 order by knowledge, revision
+        """,
+        params=[alert_id],
+    )
+    console.print(rich_table(relation, "History"))
+
+
+def _evidence(connection: duckdb.DuckDBPyConnection, alert_id: str, console: Console) -> None:
+    relation = connection.sql(
+        """
+        with item as (select instrument, unnest(evidence) as e from alerts where alert_id = $1)
+        select e.kind, e.seq, e.id, o.ts::varchar as ts, o.exec_type, o.account, o.role, o.side, o.price,
+          coalesce(o.leaves_qty, o.order_qty) as qty, o.mm_flag::varchar as mm_flag
+        from item join orders o on o.instrument = item.instrument and o.seq = e.seq
+        union all
+        select e.kind, e.seq, e.id, t.ts::varchar, t.match_type || ' ' || t.aggressor,
+          t.buy_account || ' from ' || t.sell_account, t.buy_role || ' from ' || t.sell_role, null, t.price, t.qty,
+          coalesce(t.buy_mm_flag::varchar, '-') || ' / ' || coalesce(t.sell_mm_flag::varchar, '-')
+        from item join trades t on t.instrument = item.instrument and t.seq = e.seq
+        union all
+        select e.kind, e.seq, e.id, q.ts::varchar, 'quote', q.account, q.role, null, q.bid_px, q.bid_size, q.mm_flag::varchar
+        from item join quotes q on q.instrument = item.instrument and q.seq = e.seq
+        order by 2
+        """,
+        params=[alert_id],
+    )
+    console.print(rich_table(relation, "Evidence: the records"))
+
+
+def _queue(connection: duckdb.DuckDBPyConnection, alert_id: str, instance: str, console: Console) -> None:
+    """Print the queue at the fill, and who was owed what."""
+    instrument, trade_id, side, seq, price, qty = connection.execute(
+        """
+        select a.instrument, a.measures ->> 'trade_id', a.measures ->> 'side', t.seq, t.price, t.qty
+        from alerts a join trades t on t.instrument = a.instrument and t.trade_id = a.measures ->> 'trade_id'
+        where alert_id = $1
+        """,
+        [alert_id],
+    ).fetchall()[0]
+    relation = connection.sql(
+        """
+        select q.stamp, q.order_id, q.account, q.role, q.ord_type, q.price, q.leaves, q.display_qty,
+          coalesce(case when q.order_id = case when $2 = 'buy' then t.buy_order_id else t.sell_order_id end
+            then '<- filled' end, case when h.order_id is not null then 'passed over' end, '') as note
+        from queue_before($1, $2, $3) q
+        join trades t on t.instrument = $1 and t.seq = $3
+        left join client_priority_harm h
+          on h.instance = $4 and h.trade_id = t.trade_id and h.side = $2 and h.order_id = q.order_id
+        where q.price is null or case when $2 = 'buy' then q.price >= t.price else q.price <= t.price end
+        """,
+        params=[instrument, side, seq, instance],
+    )
+    console.print(
+        rich_table(relation, f"The queue just before seq {seq}: {side} orders at {price} or better, in priority order")
+    )
+    relation = connection.sql(
+        """
+        select order_id, account, harm_at_fill, cured_qty, harm_left, outcome, withdrawn
+        from client_priority_harm where instance = $1 and trade_id = $2 and side = $3
+        """,
+        params=[instance, trade_id, side],
+    )
+    console.print(rich_table(relation, f"The arithmetic: {qty} were filled; harm at the fill - cured = left"))
+
+
+def _measures(connection: duckdb.DuckDBPyConnection, alert_id: str, console: Console) -> None:
+    relation = connection.sql(
+        """
+        with a as (select measures::json as m, units::json as u from alerts where alert_id = $1),
+        k as (select unnest(json_keys(m)) as measure, m, u from a)
+        select measure, m ->> measure as value, u ->> measure as unit from k
+        """,
+        params=[alert_id],
+    )
+    console.print(rich_table(relation, "Measures"))
