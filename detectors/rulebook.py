@@ -3,70 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import tomllib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, get_type_hints
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from itertools import pairwise
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from detectors.trading_day import SECOND
-from schemas.alerts import Provenance
-from schemas.decimals import DecimalError, parse
+from detectors.parameters import MICRO, RulebookError, Unit, parameters_from
+from detectors.toml_lines import Lines, TomlError, read_toml
+from detectors.trading_day import SECOND, nanoseconds
+from schemas import codec
+from schemas.alerts import Provenance, Severity
 
-MICRO = 1_000_000  # bps, percent and ratios are integers scaled by 10**6
-_DURATIONS = {
-    "ns": 1, "us": 1_000, "ms": 1_000_000, "s": SECOND, "min": 60 * SECOND, "h": 3_600 * SECOND,
-    "d": 86_400 * SECOND,
-}  # fmt: skip
-_SUFFIX = {"ticks": ("tick", "ticks"), "bps": ("bps",), "percent": ("%",), "ratio": ("x",), "count": ("",)}
+__all__ = ["MICRO", "Instance", "Rulebook", "RulebookError", "Unit", "Venue", "Version", "parameters_from"]
 
-
-class RulebookError(ValueError):
-    """The rulebook says something it must not; the message names the place and what was expected."""
-
-
-class Unit(msgspec.Struct, frozen=True):
-    """The unit of a parameter: duration (ns), ticks, count, quantity (10**8), bps, percent, ratio (10**6)."""
-
-    name: Literal["duration", "ticks", "count", "quantity", "bps", "percent", "ratio"]
-
-    def read(self, value: object) -> int:
-        """Return the parameter as an integer in this unit's scale; RulebookError if it has another unit."""
-        if self.name == "count" and isinstance(value, int) and not isinstance(value, bool):
-            return value
-        match = re.fullmatch(r"([0-9.]+)\s*([A-Za-z%]*)", value) if isinstance(value, str) else None
-        if match is None:
-            raise RulebookError(f"expected {self._example()}, got {value!r}")
-        number, suffix = match[1], match[2]
-        try:
-            scaled = parse(number)
-        except DecimalError as error:
-            raise RulebookError(f"expected {self._example()}, got {value!r}: {error}") from error
-        if self.name == "duration":
-            if suffix not in _DURATIONS:
-                raise RulebookError(f"expected {self._example()}, got {value!r}")
-            return self._whole(scaled * _DURATIONS[suffix], value)
-        if self.name == "quantity" and suffix == "":
-            return scaled
-        if suffix not in _SUFFIX.get(self.name, ()):
-            raise RulebookError(f"expected {self._example()}, got {value!r}")
-        return self._whole(scaled * (1 if self.name in ("ticks", "count") else MICRO), value)
-
-    def _whole(self, scaled: int, value: object) -> int:
-        whole, rest = divmod(scaled, 10**8)
-        if rest:
-            raise RulebookError(f"expected a whole number of the smallest unit, got {value!r}")
-        return whole
-
-    def _example(self) -> str:
-        examples = {
-            "duration": '"1 s"', "ticks": '"1 tick"', "count": "3", "quantity": '"0.05"', "bps": '"20 bps"',
-            "percent": '"50 %"', "ratio": '"3.0 x"',
-        }  # fmt: skip
-        return f"a {self.name} like {examples[self.name]}"
+_KEYS = ("rule", "name", "provenance", "reference", "enabled", "severity", "parameters")
 
 
 class Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,7 +33,7 @@ class Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Version(msgspec.Struct, frozen=True):
-    """Parameters in force for [valid_from, valid_to), with their hash."""
+    """Parameters in force for [valid_from, valid_to), ns or None = always, with their hash."""
 
     valid_from: int | None
     valid_to: int | None
@@ -89,7 +42,7 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class Instance(msgspec.Struct, frozen=True):
-    """One instance of a rule."""
+    """One instance of a rule; `severity` None leaves it to the rule."""
 
     rule: str
     name: str
@@ -97,42 +50,24 @@ class Instance(msgspec.Struct, frozen=True):
     reference: str
     enabled: bool
     versions: tuple[Version, ...]
-
-
-def parameters_from(data: Mapping[str, object], type_: type[msgspec.Struct]) -> Any:
-    """Return `data` as parameters of `type_`; units are read, unknown keys refused.
-
-    Raises RulebookError naming the key, what was expected and what came.
-    """
-    hints = get_type_hints(type_, include_extras=True)
-    values: dict[str, object] = {}
-    for key, value in data.items():
-        if key not in hints:
-            raise RulebookError(f"unknown key {key!r}; expected one of {', '.join(sorted(hints)) or 'none'}")
-        unit = next((item for item in getattr(hints[key], "__metadata__", ()) if isinstance(item, Unit)), None)
-        try:
-            values[key] = unit.read(value) if unit is not None else value
-        except RulebookError as error:
-            raise RulebookError(f"{key}: {error}") from error
-    try:
-        return msgspec.convert(values, type_)
-    except msgspec.ValidationError as error:
-        raise RulebookError(str(error)) from error
+    severity: Severity | None = None
 
 
 class Rulebook:
-    """All instances, in the order of the file."""
+    """All instances, in the order of the file. `digest` is of what it says, not of how it is written."""
 
     def __init__(self, text: str, venue: Venue, instances: tuple[Instance, ...]) -> None:
         self.text = text
         self.venue = venue
         self.instances = instances
         self._versions = {instance.name: instance.versions for instance in instances}
-        content = msgspec.json.encode([venue, instances], order="sorted")
-        self.digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+        self.digest = _digest([venue, instances])
 
     def parameters(self, instance: str, ts: int) -> tuple[Any, str] | None:
-        """Return the parameters of an instance in force at `ts` and their hash, or None."""
+        """Return the parameters of an instance in force at `ts` and their hash, or None if none are.
+
+        Raises KeyError for a name that no instance has.
+        """
         for version in self._versions[instance]:
             if (version.valid_from is None or version.valid_from <= ts) and (
                 version.valid_to is None or ts < version.valid_to
@@ -144,78 +79,138 @@ class Rulebook:
     def parse(cls, text: str, registry: Mapping[str, type[msgspec.Struct]]) -> Rulebook:
         """Return the rulebook that TOML `text` says; `registry` maps a rule's name to its parameters' type.
 
-        Raises RulebookError for anything unknown, missing, of a wrong unit, or overlapping in time.
+        Raises RulebookError, with the line, for anything unknown, missing, of a wrong unit, or overlapping in
+        time.
         """
         try:
-            data = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise RulebookError(f"expected TOML: {error}") from error
-        _only(data, {"venue", "instance"}, "the rulebook")
+            data = read_toml(text)
+        except TomlError as error:
+            raise RulebookError(f"expected TOML: {error.reason}", line=error.line) from error
+        return cls(text, *_Reader(data, Lines(text), registry).read())
+
+
+class _Reader:
+    """Reads a parsed TOML document, and says at which line it is wrong."""
+
+    def __init__(
+        self, data: dict[str, Any], lines: Lines, registry: Mapping[str, type[msgspec.Struct]]
+    ) -> None:
+        self.data = data
+        self.lines = lines
+        self.registry = registry
+
+    def read(self) -> tuple[Venue, tuple[Instance, ...]]:
+        if self.lines.too_fine:
+            raise RulebookError(
+                "expected a date-time with at most microseconds; write finer ones as integer nanoseconds",
+                line=self.lines.too_fine[0],
+            )
+        self._only(self.data, ("venue", "instance"), "the rulebook")
+        tables = self.data.get("instance", [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            raise self._wrong("expected tables [[instance]]", "instance")
+        instances: dict[str, Instance] = {}
+        for number, table in enumerate(tables):
+            instance = self._instance(number, table)
+            if instance.name in instances:
+                raise self._wrong(
+                    f"instance {instance.name}: expected once, listed twice", "instance", number
+                )
+            instances[instance.name] = instance
+        return self._venue(), tuple(instances.values())
+
+    def _wrong(self, reason: str, *path: str | int) -> RulebookError:
+        return RulebookError(reason, line=self.lines.of(*path))
+
+    def _only(
+        self, table: Mapping[str, object], allowed: tuple[str, ...], place: str, *path: str | int
+    ) -> None:
+        for key in table:
+            if key not in allowed:
+                known = ", ".join(allowed)
+                raise self._wrong(f"{place}: unknown key {key!r}; expected one of: {known}", *path, key)
+
+    def _parameters(self, table: object, type_: type[msgspec.Struct], place: str, *path: str | int) -> Any:
+        if not isinstance(table, dict):
+            raise self._wrong(f"{place}: expected a table, got {table!r}", *path)
         try:
-            venue: Venue = parameters_from(data.get("venue", {}), Venue)
+            return parameters_from(table, type_)
+        except RulebookError as error:
+            inner = (error.key,) if error.key is not None else ()
+            raise self._wrong(f"{place}: {error.reason}", *path, *inner) from error
+
+    def _venue(self) -> Venue:
+        venue: Venue = self._parameters(self.data.get("venue", {}), Venue, "[venue]", "venue")
+        try:
             ZoneInfo(venue.zone)
-        except (RulebookError, ZoneInfoNotFoundError, ValueError) as error:
-            raise RulebookError(f"[venue]: {error}") from error
-        instances: list[Instance] = []
-        for table in data.get("instance", []):
-            instance = _instance(table, registry)
-            if any(instance.name == other.name for other in instances):
-                raise RulebookError(f"instance {instance.name}: expected once, listed twice")
-            instances.append(instance)
-        return cls(text, venue, tuple(instances))
+        except (KeyError, ValueError, OSError) as error:
+            reason = f"[venue]: zone: expected a zone like Asia/Hong_Kong, got {venue.zone!r}"
+            raise self._wrong(reason, "venue", "zone") from error
+        return venue
+
+    def _instance(self, number: int, table: dict[str, Any]) -> Instance:
+        path = ("instance", number)
+        place = f"instance {table.get('name', number + 1)}"
+        self._only(table, _KEYS, place, *path)
+        for key in ("rule", "name", "provenance", "reference"):
+            if not isinstance(table.get(key), str) or not table[key].strip():
+                raise self._wrong(f"{place}: {key}: expected a text, got {table.get(key)!r}", *path, key)
+        if not isinstance(table.get("enabled", True), bool):
+            raise self._wrong(
+                f"{place}: enabled: expected true or false, got {table['enabled']!r}", *path, "enabled"
+            )
+        for key, allowed in (
+            ("rule", tuple(sorted(self.registry))),
+            ("provenance", get_args(Provenance)),
+            ("severity", get_args(Severity)),
+        ):
+            if key in table and table[key] not in allowed:
+                known = ", ".join(allowed)
+                raise self._wrong(f"{place}: {key}: expected one of {known}, got {table[key]!r}", *path, key)
+        return Instance(
+            rule=table["rule"],
+            name=table["name"],
+            provenance=table["provenance"],
+            reference=table["reference"],
+            enabled=table.get("enabled", True),
+            versions=self._versions(table, place, path),
+            severity=table.get("severity"),
+        )
+
+    def _versions(self, table: dict[str, Any], place: str, path: tuple[str, int]) -> tuple[Version, ...]:
+        entries = table.get("parameters")
+        if not isinstance(entries, list) or not entries:
+            raise self._wrong(f"{place}: expected at least one [[instance.parameters]]", *path, "parameters")
+        dated = []
+        for number, entry in enumerate(entries):
+            at = (*path, "parameters", number)
+            dated.append((self._version(table["rule"], table["name"], entry, place, at), at))
+        dated.sort(key=lambda item: -(1 << 63) if item[0].valid_from is None else item[0].valid_from)
+        for (before, _), (after, at) in pairwise(dated):
+            if before.valid_to is None or after.valid_from is None or before.valid_to > after.valid_from:
+                reason = f"{place}: these parameters overlap in time with others; valid_to ends them"
+                raise self._wrong(reason, *at)
+        return tuple(version for version, _ in dated)
+
+    def _version(self, rule: str, name: str, entry: object, place: str, at: tuple[str | int, ...]) -> Version:
+        if not isinstance(entry, dict):
+            raise self._wrong(f"{place}: parameters: expected a table, got {entry!r}", *at)
+        values = dict(entry)
+        start = self._moment(values.pop("valid_from", None), place, *at, "valid_from")
+        end = self._moment(values.pop("valid_to", None), place, *at, "valid_to")
+        if start is not None and end is not None and end <= start:
+            raise self._wrong(f"{place}: expected valid_to after valid_from", *at, "valid_to")
+        parameters = self._parameters(values, self.registry[rule], place, *at)
+        return Version(start, end, parameters, _digest([rule, name, msgspec.to_builtins(parameters)]))
+
+    def _moment(self, value: object, place: str, *path: str | int) -> int | None:
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        if not isinstance(value, datetime) or value.tzinfo is None:
+            expected = "expected a date-time with offset like 2026-02-11T00:00:00Z, or integer nanoseconds"
+            raise self._wrong(f"{place}: {path[-1]}: {expected}, got {value!r}", *path)
+        return nanoseconds(value)
 
 
-def _only(table: Mapping[str, object], allowed: set[str], place: str) -> None:
-    unknown = sorted(set(table) - allowed)
-    if unknown:
-        raise RulebookError(f"{place}: unknown key {unknown[0]!r}; expected one of {', '.join(sorted(allowed))}")
-
-
-def _instance(table: Mapping[str, Any], registry: Mapping[str, type[msgspec.Struct]]) -> Instance:
-    name = str(table.get("name", "?"))
-    place = f"instance {name}"
-    _only(table, {"rule", "name", "provenance", "reference", "enabled", "parameters"}, place)
-    for key in ("rule", "name", "provenance", "reference"):
-        if not isinstance(table.get(key), str):
-            raise RulebookError(f"{place}: expected a string {key!r}, got {table.get(key)!r}")
-    rule = table["rule"]
-    if rule not in registry:
-        raise RulebookError(f"{place}: unknown rule {rule!r}; expected one of {', '.join(sorted(registry))}")
-    if table["provenance"] not in ("verified", "secondary", "assumed"):
-        raise RulebookError(f"{place}: provenance is verified, secondary or assumed, got {table['provenance']!r}")
-    versions = [_version(rule, name, entry, registry[rule]) for entry in table.get("parameters", [])]
-    if not versions:
-        raise RulebookError(f"{place}: expected at least one [[instance.parameters]]")
-    versions.sort(key=lambda version: version.valid_from if version.valid_from is not None else -(1 << 62))
-    for before, after in zip(versions, versions[1:], strict=False):
-        if before.valid_to is None or after.valid_from is None or before.valid_to > after.valid_from:
-            raise RulebookError(f"{place}: the dates of two versions of its parameters overlap")
-    return Instance(
-        rule=rule,
-        name=name,
-        provenance=table["provenance"],
-        reference=table["reference"],
-        enabled=bool(table.get("enabled", True)),
-        versions=tuple(versions),
-    )
-
-
-def _version(rule: str, name: str, entry: Mapping[str, Any], type_: type[msgspec.Struct]) -> Version:
-    values = dict(entry)
-    dates = [_moment(name, key, values.pop(key, None)) for key in ("valid_from", "valid_to")]
-    if dates[0] is not None and dates[1] is not None and dates[1] <= dates[0]:
-        raise RulebookError(f"instance {name}: expected valid_to after valid_from")
-    try:
-        parameters = parameters_from(values, type_)
-    except RulebookError as error:
-        raise RulebookError(f"instance {name}: {error}") from error
-    content = msgspec.json.encode([rule, name, msgspec.to_builtins(parameters)], order="sorted")
-    return Version(dates[0], dates[1], parameters, hashlib.blake2b(content, digest_size=16).hexdigest())
-
-
-def _moment(name: str, key: str, value: object) -> int | None:
-    if value is None:
-        return None
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        raise RulebookError(f"instance {name}: expected {key} as a date-time with offset, got {value!r}")
-    return int(value.timestamp()) * SECOND + value.microsecond * 1_000
+def _digest(content: object) -> str:
+    return hashlib.blake2b(codec.canonical(content), digest_size=16).hexdigest()

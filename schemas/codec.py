@@ -113,6 +113,23 @@ def peek(data: bytes) -> Peek:
         return Peek()
 
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what bytes from outside can raise
+
+
+def place_of(data: bytes) -> Peek:
+    """Return what can be read of a record's place; never raises. Numbers beyond 64 bits count as unread."""
+    try:
+        seen = _peek.decode(data)
+    except UNREADABLE:
+        return Peek()
+    fits = range(-(1 << 63), 1 << 63)
+    return Peek(
+        seen.instrument,
+        seen.seq if seen.seq is None or seen.seq in fits else None,
+        seen.ts if seen.ts is None or seen.ts in fits else None,
+    )
+
+
 def content_hash(entry: EventEntry) -> int:
     """Return 64 bits over what the venue said: equal content, equal hash, wherever it came from."""
     said = [getattr(entry, name) for name in entry.__struct_fields__ if name not in _NOT_SAID]

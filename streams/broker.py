@@ -88,7 +88,10 @@ def status(state: Path) -> BrokerInfo | None:
     """The state folder's broker; None where it does not run."""
     home = _home(state)
     process = _find(home)
-    return None if process is None else _info(process, home)
+    try:
+        return None if process is None else _info(process, home)
+    except psutil.NoSuchProcess:  # it ended while we looked
+        return None
 
 
 def _home(state: Path) -> Path:
@@ -231,6 +234,7 @@ def _wait_until_it_answers(process: psutil.Process, home: Path) -> None:
             continue
         if alive:
             _end(process)
+        local_address_file(home.parent).unlink()
         what = f"did not answer within {START_SECONDS:.0f} s" if alive else "ended while it started"
         raise BrokerError(f"Kafka {what}: {_last_error(home / 'log')}; its log is in {home / 'log'}")
 

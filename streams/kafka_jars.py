@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def default_folder(home: Path) -> Path:
 
 
 def java() -> str:
-    """The path of a Java that Kafka can run on, of JAVA_HOME or else PATH; BrokerError where there is none."""
+    """The path of a Java that Kafka runs on, of JAVA_HOME or else PATH; BrokerError where there is none."""
     home = os.environ.get("JAVA_HOME")
     path = shutil.which("java", path=str(Path(home) / "bin")) if home else shutil.which("java")
     if path is None:
@@ -93,3 +94,16 @@ def run_tool(java: str, libs: Path, main_class: str, *arguments: str) -> None:
     if told.returncode != 0:
         lines = (told.stdout + told.stderr).strip().splitlines()
         raise BrokerError(f"Kafka's {main_class} failed: {lines[-1] if lines else 'no reason given'}")
+
+
+def main(libs: str) -> None:
+    """`python -m streams.kafka_jars FOLDER`: what `make setup` does before any package is installed."""
+    try:
+        java()
+        resolve(Path(libs))
+    except BrokerError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

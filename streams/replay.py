@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from detectors.affiliation import Directory
-from detectors.context import PARAMETERS
+from detectors.registry import PARAMETERS
 from detectors.rulebook import Rulebook
 from detectors.runner import Output, Runner
 from schemas.alerts import Alert
@@ -60,10 +60,20 @@ class Discard:
         """Do nothing."""
 
 
+class Coverage(NamedTuple):
+    """What a replay saw of an instrument: seqs from `first` to `last`, of which `missing` never came."""
+
+    first: int
+    last: int
+    landed: int
+    missing: int
+
+
 class ReplayResult(msgspec.Struct):
     """What a replay saw and decided; `alerts` holds every revision, in order."""
 
     events: int = 0
+    landed: Counter[str] = msgspec.field(default_factory=Counter)
     refused: Counter[str] = msgspec.field(default_factory=Counter)
     faults: list[str] = []
     alerts: list[Alert] = []
@@ -77,6 +87,18 @@ class ReplayResult(msgspec.Struct):
             before = found.get(alert.alert_id)
             if before is None or (alert.knowledge, alert.revision) >= (before.knowledge, before.revision):
                 found[alert.alert_id] = alert
+        return found
+
+    def counts(self) -> Counter[tuple[str, str, str]]:
+        """Return how many alerts there are by (rule, instance, latest status)."""
+        return Counter((alert.rule, alert.instance, alert.status) for alert in self.latest().values())
+
+    def coverage(self) -> dict[str, Coverage]:
+        """Return what was seen of each instrument, by name."""
+        found: dict[str, Coverage] = {}
+        for name, market in sorted(self.runner.markets().items()) if self.runner is not None else ():
+            first, last, landed = market.sequence.first, market.sequence.last, self.landed[name]
+            found[name] = Coverage(first, last, landed, last - first + 1 - landed)
         return found
 
 
@@ -93,7 +115,7 @@ def replay(
     Raises RecordingError, ReferenceDataError or RulebookError, each saying what was expected.
     """
     own = folder / "rulebook.toml"
-    text = own.read_text() if own.is_file() else rulebook_text
+    text = own.read_text(encoding="utf-8") if own.is_file() else rulebook_text
     result = ReplayResult()
     reference = folder / "reference.toml"
     facts = reference_data.load(reference) if reference.exists() else []
@@ -123,7 +145,9 @@ def replay(
     return result
 
 
-def journal(folder: Path, facts: list[Fact], rulebook_text: str, faults: list[str] | None = None) -> Iterator[Entry]:
+def journal(
+    folder: Path, facts: list[Fact], rulebook_text: str, faults: list[str] | None = None
+) -> Iterator[Entry]:
     """Return the recording as journal entries, ending with its latest `ts` as a clock."""
     rulebook = Rulebook.parse(rulebook_text, PARAMETERS)
     for fact in facts:
@@ -184,6 +208,7 @@ def _content(alert: Alert) -> Alert:
 def _count(result: ReplayResult, entry: Entry) -> None:
     if isinstance(entry, OrderEntry | TradeEntry | QuoteEntry):
         result.events += 1
+        result.landed[entry.instrument] += 1
     elif isinstance(entry, RefusedEntry):
         result.refused[entry.reason] += 1
 

@@ -1,8 +1,9 @@
-"""Puts one partition's records into one order per instrument. Pure: no I/O, no clock; time is the caller's."""
+"""Puts one partition's records into one order per instrument. Pure: no I/O; time is the caller's."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from heapq import heappop, heappush
 
 from detectors.sequence import Sequence, Verdict
 from schemas.codec import content_hash
@@ -14,13 +15,39 @@ REMEMBERED = 100_000  # content hashes kept an instrument
 class _Instrument:
     """What is held back of one instrument, and what its last records said."""
 
-    __slots__ = ("gap_seen", "hashes", "held", "sequence")
+    __slots__ = ("_arrivals", "_seqs", "hashes", "held", "sequence")
 
     def __init__(self, sequence: Sequence | None = None) -> None:
         self.sequence = sequence or Sequence()
         self.held: dict[int, tuple[EventEntry, int]] = {}
-        self.gap_seen: int | None = None
         self.hashes: OrderedDict[int, tuple[int, Source]] = OrderedDict()
+        # heaps beside `held`, pruned when read: a record with many gaps must not cost a scan for each
+        self._seqs: list[int] = []
+        self._arrivals: list[tuple[int, int]] = []
+
+    def hold(self, entry: EventEntry, arrival: int) -> None:
+        """Keep a record back until what lies below it has come or is given up."""
+        self.held[entry.seq] = (entry, arrival)
+        heappush(self._seqs, entry.seq)
+        heappush(self._arrivals, (arrival, entry.seq))
+
+    def prune(self) -> None:
+        """Forget the heaps once nothing is held."""
+        if not self.held:
+            self._seqs.clear()
+            self._arrivals.clear()
+
+    def lowest(self) -> int | None:
+        """Return the lowest seq held."""
+        while self._seqs and self._seqs[0] not in self.held:
+            heappop(self._seqs)
+        return self._seqs[0] if self._seqs else None
+
+    def gap_seen(self) -> int | None:
+        """Return the earliest arrival of what is held: when the lowest gap was first known to be one."""
+        while self._arrivals and self._arrivals[0][1] not in self.held:
+            heappop(self._arrivals)
+        return self._arrivals[0][0] if self._arrivals else None
 
 
 class Sequencer:
@@ -47,6 +74,17 @@ class Sequencer:
     def states(self) -> dict[str, Sequence]:
         """Return the journal rule's state of every instrument started: what a snapshot keeps."""
         return {name: item.sequence for name, item in self._instruments.items() if item.sequence.started}
+
+    def adopt(self, instrument: str, sequence: Sequence) -> None:
+        """Go on with an instrument from a state read off the journal."""
+        self._instruments[instrument] = _Instrument(sequence)
+
+    def held_before(self) -> int:
+        """Return a time before every `ts` held back: no clock may promise beyond it."""
+        return min(
+            (entry.ts - 1 for item in self._instruments.values() for entry, _arrival in item.held.values()),
+            default=1 << 62,
+        )
 
     def refuse(self, entry: RefusedEntry) -> None:
         """Pass a refused record on: it has no place in the order."""
@@ -79,7 +117,7 @@ class Sequencer:
     def give_up(self, read_past: int) -> None:
         """Give up gaps seen `gap_timeout` before `read_past`, up to which every source has been read."""
         for item in self._instruments.values():
-            while item.gap_seen is not None and item.gap_seen + self.gap_timeout <= read_past:
+            while (seen := item.gap_seen()) is not None and seen + self.gap_timeout <= read_past:
                 self._skip(item)
 
     def finish(self) -> None:
@@ -116,24 +154,29 @@ class Sequencer:
         if held is not None:
             self._again(item, entry, raw, (content_hash(held[0]), held[0].src))
             return
-        item.held[entry.seq] = (entry, arrival)
-        if item.gap_seen is None:
-            item.gap_seen = arrival
+        item.hold(entry, arrival)
 
     def _drain(self, item: _Instrument) -> None:
         while (held := item.held.pop(item.sequence.last + 1, None)) is not None:
             self._emit(item, held[0])
-        item.gap_seen = min((arrival for _entry, arrival in item.held.values()), default=None)
+        item.prune()
 
     def _skip(self, item: _Instrument) -> None:
-        self._emit(item, item.held.pop(min(item.held))[0])
-        self._drain(item)
+        lowest = item.lowest()
+        if lowest is not None:
+            self._emit(item, item.held.pop(lowest)[0])
+            self._drain(item)
 
     def _again(
         self, item: _Instrument, entry: EventEntry, raw: bytes, known: tuple[int, Source] | None
     ) -> None:
         if known is None:
-            self._refuse(entry, raw, "duplicate", "seq was there already; too old to compare its content")
+            self._refuse(
+                entry,
+                raw,
+                "duplicate",
+                "seq was there already; its content is no longer kept, so it could not be compared",
+            )
         elif known[1] == entry.src:
             self.redelivered += 1
         elif known[0] == content_hash(entry):
@@ -144,9 +187,14 @@ class Sequencer:
     def _refuse(self, entry: EventEntry, raw: bytes, reason: RefusedReason, detail: str) -> None:
         self.out.append(
             RefusedEntry(
-                src=entry.src, reason=reason, detail=detail, raw=raw,
-                instrument=entry.instrument, seq=entry.seq, ts=entry.ts,
-            )  # fmt: skip
+                src=entry.src,
+                reason=reason,
+                detail=detail,
+                raw=raw,
+                instrument=entry.instrument,
+                seq=entry.seq,
+                ts=entry.ts,
+            )
         )
 
 

@@ -17,6 +17,8 @@ from typing import Any
 
 from streams.kafka_properties import SettingsError, credentials, read
 
+__all__ = ["Settings", "SettingsError", "load", "local_address", "local_address_file", "resource"]
+
 BROKER = "FAIRBOOK_BROKER"
 KAFKA_PROPERTIES = "FAIRBOOK_KAFKA_PROPERTIES"
 PREFIX = "FAIRBOOK_PREFIX"
@@ -70,7 +72,7 @@ class Settings:
             )
         return self.broker.split(",")
 
-    def confluent(self, **extra: str | int | float | bool) -> dict[str, str | int | float | bool]:
+    def confluent(self, **extra: Any) -> dict[str, Any]:
         """The configuration of a confluent-kafka client; `extra` (group.id, linger.ms, ...) wins."""
         return {
             "client.id": DEFAULT_CLIENT_ID,

@@ -1,4 +1,4 @@
-"""From raw bytes to journal entries: strict decoding, exact decimals, roles. Nothing is repaired by guessing."""
+"""From raw bytes to journal entries: strict decoding, exact decimals, roles. Nothing is guessed at."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from schemas.journal import (
 
 MAX_TS = 1 << 62
 CARRIES_TERMS = ("new", "restated")
+QUANTITY_COUNTS = ("new", "restated", "replaced")  # an order_qty of 0 makes no sense on these
 
 
 class Refused(Exception):
@@ -53,7 +54,7 @@ class Tagger:
             return [(self._one(src, value, append_ts_ms), value)]
         try:
             records = codec.split_array(value)
-        except (codec.DecodeError, UnicodeDecodeError) as error:
+        except codec.UNREADABLE as error:
             return [(self._refuse(src, value, "not_json", f"expected JSON: {error}"), value)]
         if not records:
             return [(self._refuse(src, value, "empty", "expected records, got []"), value)]
@@ -70,9 +71,15 @@ class Tagger:
             return self._refuse(src, data, refused.reason, refused.detail)
 
     def _refuse(self, src: Source, data: bytes, reason: RefusedReason, detail: str) -> RefusedEntry:
-        seen = codec.peek(data)
+        seen = codec.place_of(data)
         return RefusedEntry(
-            src=src, reason=reason, detail=detail, raw=data, instrument=seen.instrument, seq=seen.seq, ts=seen.ts
+            src=src,
+            reason=reason,
+            detail=detail,
+            raw=data,
+            instrument=seen.instrument,
+            seq=seen.seq,
+            ts=seen.ts,
         )
 
     def _decode(self, topic: str, data: bytes) -> tuple[Record, str | None]:
@@ -81,27 +88,29 @@ class Tagger:
         except codec.ValidationError as error:
             if "unknown field" not in str(error):
                 raise _wrong(error) from error
-        except (codec.DecodeError, UnicodeDecodeError) as error:
+        except codec.UNREADABLE as error:
             raise Refused("not_json", f"expected JSON: {error}") from error
-        try:
+        try:  # an unknown field is told before what follows it is read: the rest may be anything
             return codec.decode_beside(topic, data)
         except codec.ValidationError as error:
             raise _wrong(error) from error
+        except codec.UNREADABLE as error:
+            raise Refused("not_json", f"expected JSON: {error}") from error
 
     # ---- checks -------------------------------------------------------------------------------------
 
-    def _entry(
-        self, record: Record, src: Source, extra: str | None, append_ts_ms: int | None
-    ) -> EventEntry:
+    def _entry(self, record: Record, src: Source, extra: str | None, append_ts_ms: int | None) -> EventEntry:
         if not record.instrument:
             raise Refused("bad_value", "expected an instrument, got ''")
         if record.seq < 1 or record.seq > MAX_TS:
-            raise Refused("bad_value", f"expected seq >= 1, got {record.seq}")
+            raise Refused("bad_value", f"expected seq from 1 to {MAX_TS}, got {record.seq}")
         if not 0 <= record.ts <= MAX_TS:
-            raise Refused("bad_value", f"expected ts in ns since 1970, got {record.ts}")
+            raise Refused("bad_value", f"expected ts in ns since 1970, up to {MAX_TS}, got {record.ts}")
         if append_ts_ms is not None and record.ts > append_ts_ms * 1_000_000 + self.max_future:
             ahead = record.ts - append_ts_ms * 1_000_000
-            raise Refused("too_far_in_future", f"ts is {ahead} ns after the append time, allowed {self.max_future}")
+            raise Refused(
+                "too_far_in_future", f"ts is {ahead} ns after the append time, allowed {self.max_future}"
+            )
         if isinstance(record, OrderRecord):
             return self._order(record, src, extra)
         if isinstance(record, TradeRecord):
@@ -125,15 +134,23 @@ class Tagger:
         if not kind.startswith("mm_protection") and not record.order_id:
             raise Refused("missing_field", f"expected an order_id on {kind}")
         price = self._decimal("price", record.price, 1)
-        order_qty = self._decimal("order_qty", record.order_qty, 1 if kind in CARRIES_TERMS else 0)
-        leaves_qty = self._decimal("leaves_qty", record.leaves_qty, 1 if kind in CARRIES_TERMS else 0)
+        order_qty = self._decimal("order_qty", record.order_qty, 1 if kind in QUANTITY_COUNTS else 0)
+        leaves_qty = self._decimal("leaves_qty", record.leaves_qty, 0)
         if kind in CARRIES_TERMS:
             if record.side is None:
                 raise Refused("missing_field", f"expected a side on {kind}")
             if price is None and record.ord_type not in ("market", "stop"):
                 raise Refused("missing_field", f"expected a price on {kind} of a limit order")
-            if order_qty is None and leaves_qty is None:
-                raise Refused("missing_field", f"expected order_qty or leaves_qty on {kind}")
+            if order_qty is None and (kind == "new" or leaves_qty is None):
+                wanted = "order_qty" if kind == "new" else "order_qty or leaves_qty"
+                raise Refused("missing_field", f"expected {wanted} on {kind}")
+        for name, time in (
+            ("ts_gateway", record.ts_gateway),
+            ("ts_ack", record.ts_ack),
+            ("ts_published", record.ts_published),
+        ):
+            if time is not None and not 0 <= time <= MAX_TS:
+                raise Refused("bad_value", f"expected {name} in ns since 1970, up to {MAX_TS}, got {time}")
         party = self.directory.party(record.account, record.instrument, record.ts)
         return OrderEntry(
             instrument=record.instrument,

@@ -8,20 +8,14 @@ instruments: `create` never alters a topic that is there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import (
-    AdminClient,
-    ConfigEntry,
-    ConfigResource,
-    NewTopic,
-    ResourceType,
-    TopicMetadata,
-)
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from streams.settings import Settings, SettingsError
 
@@ -41,27 +35,41 @@ CONFIG: Final[Mapping[str, str]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """One topic: its name without prefix, what it holds, and whether it is partitioned by instrument."""
+    """One topic: its name without prefix and what it holds.
+
+    by_instrument  partitioned by instrument, with as many partitions as the others; else one partition
+    is_record      what is recovered from: it must never lose its beginning
+    """
 
     name: str
     holds: str
     by_instrument: bool = True
+    is_record: bool = False
 
 
 TOPICS: Final = (
     TopicSpec("orders", "the venue's order events"),
     TopicSpec("trades", "the venue's trades"),
     TopicSpec("quotes", "the venue's best quotes and makers' two-sided quotes"),
-    TopicSpec("journal", "the day in order: tagged events, clocks, facts, rulebook"),
+    TopicSpec("journal", "the day in order: tagged events, clocks, facts, rulebook", is_record=True),
     TopicSpec("alerts", "revisions of alerts"),
     TopicSpec("metrics", "minute and day rows of the liquidity rules"),
-    TopicSpec("reference", "effective-dated facts and rulebooks; one partition, read whole", by_instrument=False),
+    TopicSpec("reference", "facts and rulebooks, read whole", by_instrument=False, is_record=True),
 )
+
+Config = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The cluster did not show a topic's configuration."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What `check` found at one topic. `error`: Fairbook must not run on it; `note`: could not be seen."""
+    """What `check` found at one topic. error: Fairbook must not run on it; note: people should know."""
 
     topic: str
     kind: Literal["missing", "partitions", "unequal", "config", "unreadable"]
@@ -69,71 +77,148 @@ class Finding:
     text: str
 
 
-def partitions(spec: TopicSpec, settings: Settings) -> int:
-    """How many partitions the topic gets where we create it."""
-    return settings.partitions if spec.by_instrument else 1
-
-
 def create(settings: Settings) -> list[str]:
     """Makes the topics that are missing, with the cluster's own replication; returns their full names.
 
-    Topics that are there stay as they are: `check` says whether they will do. SettingsError where the
-    cluster does not answer or does not let us.
+    Topics that are there stay as they are, and missing ones get as many partitions as those have.
+    SettingsError where the cluster does not answer or does not let us.
     """
     admin = _admin(settings)
     there = _partition_counts(admin)
+    count = max(_counts_by_instrument(settings, there).values(), default=settings.partitions)
     new = [
-        NewTopic(settings.topic(spec.name), num_partitions=partitions(spec, settings), config=dict(CONFIG))
+        NewTopic(settings.topic(spec.name), count if spec.by_instrument else 1, config=dict(CONFIG))
         for spec in TOPICS
         if settings.topic(spec.name) not in there
     ]
-    made = []
-    if new:
-        for name, future in admin.create_topics(new, operation_timeout=SECONDS).items():
-            try:
-                future.result()
-            except KafkaException as error:
-                reason: KafkaError = error.args[0]
-                if reason.code() == KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else was faster
-                    continue
-                raise SettingsError(
-                    f"topic {name} could not be created: {reason.str()}; let the cluster's"
-                    " administrator make it (`fairbook topics check` says what is missing)"
-                ) from None
-            made.append(name)
-    return sorted(made)
+    made = sorted(_create(admin, new)) if new else []
+    _wait_until_seen(admin, made)
+    return made
 
 
 def check(settings: Settings) -> list[Finding]:
-    """What is wrong with the topics on the cluster, in the order of TOPICS; empty where nothing is.
+    """What is wrong with the topics on the cluster; empty where nothing is.
 
-    Partition counts come from metadata, which every client may read. Where the cluster refuses to show a
-    topic's configuration a note says so. SettingsError where the cluster does not answer.
+    Partition counts come from metadata, which whoever may read a topic may ask for; a configuration that
+    the cluster refuses to show is a note. SettingsError where the cluster does not answer.
     """
     admin = _admin(settings)
     counts = _partition_counts(admin)
-    shown = [spec for spec in TOPICS if settings.topic(spec.name) in counts]
-    configs = _configs(admin, [settings.topic(spec.name) for spec in shown])
+    names = [name for spec in TOPICS if (name := settings.topic(spec.name)) in counts]
+    return judge(settings, counts, _configs(admin, names))
+
+
+def judge(
+    settings: Settings, counts: Mapping[str, int], configs: Mapping[str, Config | Refused]
+) -> list[Finding]:
+    """The findings of `check`, in the order of TOPICS; counts and configurations are by full topic name."""
     findings = []
     for spec in TOPICS:
         name = settings.topic(spec.name)
         if name not in counts:
-            findings.append(_missing(name, spec, settings))
+            text = f"is not there, or may not be seen; it holds {spec.holds}: `fairbook topics create`"
+            findings.append(Finding(name, "missing", "error", text))
             continue
-        findings += _wrong_count(name, spec, counts[name])
-        findings += _wrong_config(name, configs[name])
-    return findings + _unequal({settings.topic(s.name): counts[settings.topic(s.name)] for s in shown if s.by_instrument})
+        findings += _wrong_count(name, spec, counts[name], settings)
+        config = configs[name]
+        if isinstance(config, Refused):
+            text = f"its configuration cannot be read ({config.reason}); expected {_shown(CONFIG)}"
+            findings.append(Finding(name, "unreadable", "note", text))
+        else:
+            findings += _wrong_config(name, spec, config)
+    by_instrument = _counts_by_instrument(settings, counts)
+    if len(set(by_instrument.values())) > 1:
+        text = f"expected equal partition counts, found {_shown(by_instrument)}: an instrument would be split"
+        findings.append(Finding(settings.prefix + "*", "unequal", "error", text))
+    return findings
+
+
+def _counts_by_instrument(settings: Settings, counts: Mapping[str, int]) -> dict[str, int]:
+    names = [settings.topic(spec.name) for spec in TOPICS if spec.by_instrument]
+    return {name: counts[name] for name in names if name in counts}
+
+
+def _wrong_count(name: str, spec: TopicSpec, count: int, settings: Settings) -> list[Finding]:
+    if not spec.by_instrument and count != 1:
+        text = f"expected 1 partition, found {count}: facts would have no order"
+        return [Finding(name, "partitions", "error", text)]
+    if spec.by_instrument and count != settings.partitions:
+        text = f"has {count} partitions and the settings say {settings.partitions}; the cluster's count holds"
+        return [Finding(name, "partitions", "note", text)]
+    return []
+
+
+def _wrong_config(name: str, spec: TopicSpec, config: Config) -> list[Finding]:
+    findings = []
+    for key, wanted in CONFIG.items():
+        value = config.get(key, "")
+        at_least = key == "max.message.bytes" and value.isdigit() and int(value) >= int(wanted)
+        if value == wanted or at_least:
+            continue
+        spared = key.startswith("retention.") and not spec.is_record
+        text = f"expected {key}={wanted}, found {value or 'nothing'}"
+        findings.append(Finding(name, "config", "note" if spared else "error", text))
+    return findings
+
+
+def _shown(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in values.items())
 
 
 def _admin(settings: Settings) -> AdminClient:
-    # librdkafka tells a lost connection to its log again and again; we say it once, as an error.
+    # librdkafka logs a lost connection again and again; we say it once, as an error.
     quiet = logging.Logger("fairbook.topics", level=logging.CRITICAL)
     return AdminClient(settings.confluent(), logger=quiet)
 
 
 def _partition_counts(admin: AdminClient) -> dict[str, int]:
     try:
-        topics: dict[str, TopicMetadata] = admin.list_topics(timeout=SECONDS).topics
+        topics = admin.list_topics(timeout=SECONDS).topics
     except KafkaException as error:
-        raise SettingsError(f"the broker does not answer within {SECONDS:.0f} s: {error.args[0].str()}") from None
+        raise SettingsError(
+            f"the broker does not answer within {SECONDS:.0f} s ({_reason(error)}):"
+            " is the address right, and the log-in?"
+        ) from None
     return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
+
+
+def _create(admin: AdminClient, new: list[NewTopic]) -> Iterator[str]:
+    for name, future in admin.create_topics(new, operation_timeout=SECONDS).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else was faster
+                continue
+            raise SettingsError(
+                f"topic {name} could not be created ({_reason(error)}): ask who administers the cluster"
+            ) from None
+        yield name
+
+
+def _wait_until_seen(admin: AdminClient, names: list[str]) -> None:
+    """A topic exists when the controller says so, and can be used when a broker has heard of it."""
+    deadline = time.monotonic() + SECONDS
+    while missing := set(names) - _partition_counts(admin).keys():
+        if time.monotonic() > deadline:
+            raise SettingsError(f"topics {', '.join(sorted(missing))} were created but cannot be seen")
+        time.sleep(0.05)
+
+
+def _configs(admin: AdminClient, names: list[str]) -> dict[str, Config | Refused]:
+    if not names:
+        return {}
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    configs: dict[str, Config | Refused] = {}
+    for resource, future in admin.describe_configs(resources, request_timeout=SECONDS).items():
+        try:
+            entries = future.result()
+        except KafkaException as error:
+            configs[resource.name] = Refused(_reason(error))
+        else:
+            configs[resource.name] = {key: str(entry.value) for key, entry in entries.items()}
+    return configs
+
+
+def _reason(error: KafkaException) -> str:
+    reason: KafkaError = error.args[0]
+    return reason.str()

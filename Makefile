@@ -1,0 +1,76 @@
+# make setup | demo | test | unit | lint | integration | wheel | clean
+# Everything lives in this folder: .venv (the programs) and .fairbook (the local broker and its state).
+# PYTHON=... chooses the interpreter of .venv; TESTS="-k name" goes to pytest.
+
+PYTHON ?= python3
+TESTS ?=
+BIN := .venv/bin
+export FAIRBOOK_KAFKA_LIBS ?= $(CURDIR)/.fairbook/kafka/libs
+PIP := pip install --quiet --disable-pip-version-check
+
+.PHONY: setup demo test lint types unit doctest integration python wheel constraints clean
+
+# Java and Maven first: what may be missing is said before the downloads begin.
+setup: $(FAIRBOOK_KAFKA_LIBS)/pom.sha256 .venv/installed
+
+demo: setup
+	$(BIN)/fairbook demo
+
+# The real broker last: what is quick to fail fails first.
+test: setup lint types unit doctest integration
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed
+	$(BIN)/mypy
+
+unit: .venv/installed
+	$(BIN)/pytest $(wildcard tests/unit tests/scenarios tests/checks tests/golden) $(TESTS)
+
+doctest: .venv/installed
+	$(BIN)/pytest --doctest-modules schemas detectors $(TESTS)
+
+integration: setup
+	$(BIN)/pytest tests/integration $(TESTS)
+
+python:
+	@command -v $(PYTHON) >/dev/null \
+	  || { echo "Python is missing: install 3.11 or later, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "$$($(PYTHON) -V 2>&1) is too old: install 3.11 or later, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "$(PYTHON) has no venv module: install it (Debian: apt install python3-venv)"; exit 1; }
+
+.venv/installed: pyproject.toml constraints.txt | python
+	$(PYTHON) -m venv .venv
+	$(BIN)/$(PIP) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(FAIRBOOK_KAFKA_LIBS)/pom.sha256: infra/kafka/pom.xml | python
+	@$(PYTHON) -m streams.kafka_jars $(@D)
+	@touch $@
+
+# The installed wheel in an environment of its own, tested from a copy: what a user gets, not this folder.
+wheel: .venv/installed
+	rm -rf build/wheel && mkdir -p build/wheel/tests
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/$(PIP) -c constraints.txt "$$(ls build/wheel/*.whl)[dev]"
+	cp -R pyproject.toml tests build/wheel/
+	cd build/wheel && venv/bin/python -c "import importlib.metadata as m; d = m.packages_distributions(); \
+	  assert all(d[p] == ['fairbook'] for p in ('streams', 'detectors', 'schemas')), d" && venv/bin/pytest tests/unit $(TESTS)
+
+# After a change of pyproject.toml: resolve anew, then write down what was installed.
+constraints:
+	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	build/constraints/bin/$(PIP) -e '.[dev]'
+	{ head -n 1 constraints.txt; build/constraints/bin/pip freeze --exclude-editable; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+clean:
+	@if [ -x $(BIN)/python ]; then \
+	  $(BIN)/python -c "from pathlib import Path; from streams.broker import down; down(Path('.fairbook'))"; fi
+	rm -rf .venv .fairbook build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,302 @@
+"""`fairbook worker detect`: journal -> book and rules -> alerts, metrics. DESIGN.md 4.11 to 4.13."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import faust
+import msgspec
+from confluent_kafka import Message
+from faust.types import TP
+
+from detectors.runner import Output, Runner
+from schemas import codec
+from schemas.alerts import Alert, digest
+from schemas.journal import Position
+from streams import app as apps
+from streams import snapshots, tail, worker
+from streams.settings import Settings
+
+STAGE = "detect"
+OUTPUTS = ("alerts", "metrics")
+SNAPSHOT_SECONDS = 1.0
+SNAPSHOT_SHARE = 50  # a snapshot is taken at most once in 50 times the time it takes
+SEND_SECONDS = 0.005
+
+
+class DetectSnapshot(msgspec.Struct):
+    """State at a label, and where each output topic ended when everything owed had been acknowledged."""
+
+    ends: dict[str, int]
+    runner: bytes
+
+
+class Owed(msgspec.Struct):
+    """An output that must be acknowledged before its place in the journal may be committed."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: dict[str, bytes]
+    acknowledged: Any = None  # a future of the record's metadata, once it is sent
+
+
+class DetectPartition:
+    """One journal partition: its rules' state up to `label`, and the outputs owed for it.
+
+    `said`: identities of outputs found beyond the snapshot's ends, which are not sent again. `unsent` are
+    the last of `owed`.
+    """
+
+    def __init__(self, number: int, label: int, runner: Runner, ends: dict[str, int]) -> None:
+        self.number = number
+        self.label = self.written = label
+        self.runner = runner
+        self.ends = ends
+        self.said: set[str] = set()
+        self.owed: list[Owed] = []
+        self.unsent: deque[Owed] = deque()
+        self.snapshot_due = 0.0
+
+    @classmethod
+    def restored(cls, number: int, data: bytes) -> DetectPartition:
+        """Return the partition of a snapshot, its label to be set. Raises if other rules wrote it."""
+        snapshot = msgspec.msgpack.decode(data, type=DetectSnapshot)
+        ends = {name: snapshot.ends[name] for name in OUTPUTS}
+        return cls(number, 0, Runner.restore(snapshot.runner), ends)
+
+    def apply(self, frame: bytes, offset: int, run: str) -> None:
+        """Apply one frame. Nothing is awaited: state, outputs owed and label move together."""
+        for index, entry in enumerate(codec.decode_frame(frame)):
+            for output in self.runner.apply(entry):
+                identity = output_id(output)
+                if identity in self.said:
+                    self.said.discard(identity)
+                    continue
+                owed = envelope(output, identity, Position(self.number, offset, index), run)
+                self.owed.append(owed)
+                self.unsent.append(owed)
+        self.label = offset + 1
+
+
+class DetectWorker:
+    """One detect process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.folder = worker.snapshot_folder(settings, STAGE)
+        self.run_id = f"live-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        self.parts: dict[int, DetectPartition] = {}
+        self.app = apps.make_app(settings, STAGE)
+        self.journal_name = settings.topic("journal")
+        self.journal = self.app.topic(self.journal_name, acks=False, key_type=bytes, value_type=bytes)
+        self.outputs = {
+            name: self.app.topic(settings.topic(name), acks=False, key_type=bytes, value_type=bytes)
+            for name in OUTPUTS
+        }
+        self.app.agent(self.journal, name=STAGE)(self._agent)
+        self.app.on_rebalance_complete.connect(self._ready)
+        self.app.task(self._send)
+        self.app.task(self._take_snapshots)
+
+    # ---- loading ------------------------------------------------------------------------------------
+
+    async def _ready(self, _sender: Any, /, *_: Any, signal: Any, **_names: Any) -> None:
+        """Awaited by Faust before it seeks: load what is newly ours, drop what is no longer."""
+        try:
+            started = time.monotonic()
+            consumer = apps.consumer(self.app)
+            consumer.seek_hook = self._seek
+            mine = {tp.partition for tp in consumer.assignment() if tp.topic == self.journal_name}
+            self.parts = {number: part for number, part in self.parts.items() if number in mine}
+            fresh = sorted(mine - self.parts.keys())
+            parts = await asyncio.to_thread(self._load, fresh)
+            self.parts.update(parts)
+            labels = ", ".join(f"{number} at {part.label}" for number, part in parts.items() if part.label)
+            took = f"{time.monotonic() - started:.1f} s"
+            worker.log(STAGE, f"ready in {took}: {len(mine)} partitions, resumed {labels or 'none'}")
+        except BaseException:
+            worker.die(STAGE)
+
+    def _load(self, numbers: list[int]) -> dict[int, DetectPartition]:
+        parts: dict[int, DetectPartition] = {}
+        reader = tail.consumer(self.settings, "tail")
+        try:
+            for number in numbers:
+                low, end = tail.bounds(reader, self.journal_name, number)
+                restore = partial(DetectPartition.restored, number)
+                found = snapshots.newest(self.folder, STAGE, number, restore, self._say, end=end)
+                if found is None:
+                    part = DetectPartition(number, 0, Runner(), dict.fromkeys(OUTPUTS, 0))
+                else:
+                    part = found[1]
+                    part.label = part.written = found[0]
+                if part.label < low:
+                    raise tail.Expired(
+                        f"expected {self.journal_name} {number} from offset {part.label}, it begins at {low}"
+                    )
+                parts[number] = part
+        finally:
+            reader.close()
+        for name in OUTPUTS:
+            self._find_said(name, parts)
+        return parts
+
+    def _find_said(self, name: str, parts: dict[int, DetectPartition]) -> None:
+        """Find what was published after the snapshots were taken, so that it is not said again."""
+
+        def take(message: Message) -> None:
+            identity = dict(message.headers() or ()).get("ce_id")
+            if isinstance(identity, bytes):
+                parts[message.partition() or 0].said.add(identity.decode())
+
+        topic = self.settings.topic(name)
+        starts = {number: part.ends[name] for number, part in parts.items()}
+        for number, end in tail.read(self.settings, topic, starts, take, from_first_kept=True).items():
+            parts[number].ends[name] = end
+
+    def _say(self, message: str) -> None:
+        worker.log(STAGE, message)
+
+    def _seek(self, assignment: set[TP]) -> dict[TP, int]:
+        return {
+            tp: self.parts[tp.partition].label
+            for tp in assignment
+            if tp.topic == self.journal_name and tp.partition in self.parts
+        }
+
+    # ---- applying and publishing --------------------------------------------------------------------
+
+    async def _agent(self, stream: faust.StreamT[Any]) -> None:
+        async for event in stream.events():
+            message = event.message
+            part = self.parts.get(message.partition)
+            if part is None:
+                continue
+            try:
+                records: Any = message.value
+                for record in records:
+                    if record.offset < part.label:
+                        continue
+                    if record.offset > part.label:
+                        await self._go_back(part, message.tp, record.offset)
+                        break
+                    part.apply(record.value, record.offset, self.run_id)
+                while len(part.unsent) > 10_000:
+                    await asyncio.sleep(SEND_SECONDS)
+            except Exception:
+                worker.die(STAGE)
+            await asyncio.sleep(0)
+
+    async def _go_back(self, part: DetectPartition, tp: TP, offset: int) -> None:
+        worker.log(STAGE, f"journal {part.number}: expected offset {part.label}, got {offset}: going back")
+        consumer = apps.consumer(self.app)
+        if tp in consumer.assignment():
+            await consumer.seek_wait({tp: part.label})
+
+    async def _send(self) -> None:
+        await worker.guarded(STAGE, self._send_loop())
+
+    async def _send_loop(self) -> None:
+        """Send what is owed in the order in which it was decided."""
+        while not self.app.should_stop:
+            for part in list(self.parts.values()):
+                while part.unsent:
+                    owed = part.unsent[0]
+                    owed.acknowledged = await self.outputs[owed.topic].send(
+                        partition=part.number, key=owed.key, value=owed.value, headers=owed.headers
+                    )
+                    part.unsent.popleft()
+            await asyncio.sleep(SEND_SECONDS)
+
+    # ---- snapshots ----------------------------------------------------------------------------------
+
+    async def _take_snapshots(self) -> None:
+        await worker.guarded(STAGE, self._snapshot_loop())
+
+    async def _snapshot_loop(self) -> None:
+        while not self.app.should_stop:
+            await asyncio.sleep(0.1)
+            for part in list(self.parts.values()):
+                if time.monotonic() >= part.snapshot_due:
+                    await self._snapshot(part)
+
+    async def _snapshot(self, part: DetectPartition) -> None:
+        if part.label > part.written:
+            started = time.monotonic()
+            label, owed, state = part.label, part.owed, part.runner.snapshot()
+            part.owed = []
+            took = time.monotonic() - started
+            await self._acknowledged(part, owed)
+            if self.parts.get(part.number) is not part:
+                return
+            data = msgspec.msgpack.encode(DetectSnapshot(part.ends, state))
+            await asyncio.to_thread(snapshots.write, self.folder, STAGE, part.number, label, data)
+            part.written = label
+            part.snapshot_due = time.monotonic() + max(SNAPSHOT_SECONDS, SNAPSHOT_SHARE * took)
+        consumer, tp = apps.consumer(self.app), TP(self.journal_name, part.number)
+        if part.written and tp in consumer.assignment():
+            consumer.safe[tp] = part.written  # said again if unchanged: a rebalance may have dropped it
+
+    async def _acknowledged(self, part: DetectPartition, owed: list[Owed]) -> None:
+        for output in owed:
+            while output.acknowledged is None:
+                if self.parts.get(part.number) is not part:
+                    return
+                await asyncio.sleep(SEND_SECONDS)
+            metadata = await output.acknowledged
+            part.ends[output.topic] = max(part.ends[output.topic], metadata.offset + 1)
+
+
+def output_id(output: Output) -> str:
+    """Return an output's identity: of a metrics row, a hash of its content."""
+    if isinstance(output, Alert):
+        return output.ce_id
+    return digest(("metric", codec.canonical(output).decode()))
+
+
+def envelope(output: Output, identity: str, position: Position, run: str) -> Owed:
+    """Return an output as CloudEvents 1.0 (Kafka binding, binary mode); its journal place is an extension."""
+    is_alert = isinstance(output, Alert)
+    encode: Callable[[Any], bytes] = codec.encode_alert if is_alert else codec.encode_metric
+    headers = {
+        "content-type": "application/json",
+        "ce_specversion": "1.0",
+        "ce_id": identity,
+        "ce_type": "fairbook.alert" if is_alert else "fairbook.metric",
+        "ce_source": "/fairbook/detect",
+        "ce_subject": output.instrument,
+        "ce_journalpartition": str(position.partition),
+        "ce_journaloffset": str(position.offset),
+        "ce_journalindex": str(position.index),
+        "ce_run": run,
+    }
+    if isinstance(output, Alert):
+        headers["ce_time"] = timestamp(output.ts)
+    return Owed(
+        topic="alerts" if is_alert else "metrics",
+        key=output.instrument.encode(),
+        value=encode(output),
+        headers={name: value.encode() for name, value in headers.items()},
+    )
+
+
+def timestamp(ns: int) -> str:
+    """Return ns since 1970 as RFC 3339, to the nanosecond."""
+    seconds, rest = divmod(ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def run_detect(settings: Settings) -> None:
+    """Run the detect worker until SIGTERM; does not return, the process ends with a status.
+
+    Status 0 after SIGTERM, 1 where one runs already or the topics are wrong, 4 after an error of its own.
+    """
+    with worker.only_one(settings.state, settings.group(STAGE)):
+        apps.run(DetectWorker(settings).app)

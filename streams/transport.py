@@ -1,0 +1,145 @@
+"""Faust over aiokafka in batches: one Faust message a (partition, fetch), and commits only of what is safe.
+
+Stock Faust makes four tasks a message and acknowledges what it could not process. Here the value of a Faust
+message is a list of aiokafka records, and what is committed is `consumer.safe[tp]`, set by the worker once
+the offset's effects are durable. DESIGN.md sections 4.4, 4.5 and 5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+MAX_RECORDS = 2_000  # in one batch
+FETCH_WAIT_MS = 100  # the driver's hard-coded 1500 is a latency floor
+SeekHook = Callable[[set[TP]], Mapping[TP, int]]
+
+
+class FetchState:
+    """What the latest fetch response of a partition said: when (ns) it came and where the partition ended."""
+
+    __slots__ = ("end", "time")
+
+    def __init__(self, time: int, end: int) -> None:
+        self.time = time
+        self.end = end
+
+
+class _Thread(driver.AIOKafkaConsumerThread):
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
+
+    def fetch_state(self, tp: TP) -> FetchState | None:
+        """Return the partition's latest fetch response, None before the first."""
+        subscription = self._ensure_consumer()._fetcher._subscriptions.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None or tp not in assignment.tps:
+            return None
+        state = assignment.state_value(tp)
+        # Time first: the fetcher's thread writes the end, then the time, so this pair is never too hopeful.
+        time, end = state.timestamp, state.highwater
+        return None if time is None or end is None else FetchState(int(time) * 1_000_000, end)
+
+
+class BatchConsumer(driver.Consumer):
+    """`safe`: next offset to commit, by partition. `seek_hook`: where to go on from after a rebalance."""
+
+    _thread: _Thread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.safe: dict[TP, int] = {}
+        self.seek_hook: SeekHook | None = None
+
+    def fetch_state(self, tp: TP) -> FetchState | None:
+        """Return the partition's latest fetch response, None before the first."""
+        return self._thread.fetch_state(tp)
+
+    def _new_consumer_thread(self) -> _Thread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    # ---- commits: what is durable, said again each time even if unchanged ----------------------------
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return iter([tp for tp in self.safe if topics is None or tp in topics or tp.topic in topics])
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self.safe.get(tp)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        for tp in revoked:
+            self.safe.pop(tp, None)
+        await super().on_partitions_revoked(revoked)
+
+    # ---- reading on from where the state says, not the group -----------------------------------------
+
+    async def perform_seek(self) -> None:
+        await super().perform_seek()
+        if self.seek_hook is not None:
+            wanted = self.seek_hook(self.assignment())
+            if wanted:
+                await self.seek_wait(wanted)
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                generation = self.app.consumer_generation_id
+                records, _active = await self._wait_next_records(1.0)
+                moved = generation != self.app.consumer_generation_id
+                if not records or not self.flow_active or moved:
+                    if records and moved and self.flow_active:
+                        await self.perform_seek()  # the fetcher's position is past these records: go back
+                    await asyncio.sleep(0)
+                    continue
+                await self._hand_out(records, generation)
+        except self.consumer_stopped_errors:
+            if not self.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.app.should_stop:
+                raise
+
+    async def _hand_out(self, records: Mapping[Any, list[Any]], generation: int) -> None:
+        for source, batch in records.items():
+            tp = TP(source.topic, source.partition)
+            self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+            for start in range(0, len(batch), MAX_RECORDS):
+                if not self.flow_active or self.app.consumer_generation_id != generation:
+                    return
+                chunk = batch[start : start + MAX_RECORDS]
+                message = _message(tp, chunk, generation)
+                await self.wait_first(self.callback(message), self.suspend_flow.wait())
+                self._read_offset[tp] = message.offset
+
+
+def _message(tp: TP, records: Any, generation: int) -> ConsumerMessage:
+    """Return the records as one message, in the last one's place."""
+    last = records[-1]
+    return ConsumerMessage(
+        topic=tp.topic,
+        partition=tp.partition,
+        offset=last.offset,
+        timestamp=last.timestamp / 1000.0,
+        timestamp_type=last.timestamp_type,
+        headers=[],
+        key=None,
+        value=records,
+        checksum=None,
+        serialized_key_size=0,
+        serialized_value_size=0,
+        tp=tp,
+        generation_id=generation,
+    )
+
+
+class BatchTransport(driver.Transport):
+    """The driver with our consumer."""
+
+    Consumer = BatchConsumer
