@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from schemas.events import ExecInst, OrdType, OrderCapacity, Side, TimeInForce
+from schemas.events import ExecInst, OrderCapacity, OrdType, Side, TimeInForce
 
 OrderState = Literal["live", "untriggered", "suspended", "dead"]
 MAX_DEAD = 20_000  # dead orders remembered an instrument: later records of them are no orphans

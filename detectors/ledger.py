@@ -10,7 +10,7 @@ from schemas.alerts import Alert, Evidence
 
 
 class DataFault(msgspec.Struct, frozen=True):
-    """A stretch of seqs whose data is not sound. `missing`: they never came, so what spans them is in doubt."""
+    """Seqs whose data is not sound. `missing`: they never came, so what spans them is in doubt."""
 
     first_seq: int
     last_seq: int

@@ -206,7 +206,9 @@ class Market:
         if verdict is Verdict.REPEAT:
             return
         if verdict is Verdict.EVICTED:
-            self.fault("late", entry.seq, entry.seq, entry.ts, "came after its gap was forgotten: not applied")
+            self.fault(
+                "late", entry.seq, entry.seq, entry.ts, "came after its gap was forgotten: not applied"
+            )
             return
         self.late = verdict is Verdict.LATE
         if first:
@@ -319,7 +321,9 @@ class Market:
                 self.fault("orphan", entry.seq, entry.seq, entry.ts, f"bust of trade {trade_id}, never seen")
             return
         if entry.ts > was.ts + self.context.bust_horizon:
-            self.fault("late_bust", entry.seq, entry.seq, entry.ts, f"bust of trade {trade_id} of seq {was.seq}")
+            self.fault(
+                "late_bust", entry.seq, entry.seq, entry.ts, f"bust of trade {trade_id} of seq {was.seq}"
+            )
             return
         for rule, state in self._hooked("on_bust"):
             self._guard(rule, rule.on_bust, state, trade_id, entry)
@@ -389,9 +393,7 @@ class Market:
             trades=self.trades,
             ledger=self.ledger,
             flags=self.flags,
-            rules={
-                name: msgspec.Raw(codec.encode(state)) for name, state in sorted(self.states.items())
-            },
+            rules={name: msgspec.Raw(codec.encode(state)) for name, state in sorted(self.states.items())},
         )
 
     @classmethod
@@ -425,7 +427,8 @@ def _corrected(was: TradeEntry, correction: TradeEntry) -> TradeEntry:
         for name, default in zip(
             reversed(TradeEntry.__struct_fields__), reversed(TradeEntry.__struct_defaults__), strict=False
         )
-        if getattr(correction, name) != default and name not in ("orig_trade_id", "exec_type", "start", "extra")
+        if getattr(correction, name) != default
+        and name not in ("orig_trade_id", "exec_type", "start", "extra")
     }
     stated["trade_id"] = correction.trade_id
     return msgspec.structs.replace(was, **stated)
@@ -436,6 +439,9 @@ def _distinct(items: Items[str | None]) -> tuple[str, ...]:
 
 
 def _same(before: Alert, after: Alert) -> bool:
-    return msgspec.structs.replace(
-        after, revision=before.revision, decided_ts=before.decided_ts, knowledge=before.knowledge
-    ) == before
+    return (
+        msgspec.structs.replace(
+            after, revision=before.revision, decided_ts=before.decided_ts, knowledge=before.knowledge
+        )
+        == before
+    )

@@ -125,7 +125,11 @@ class Runner:
     def _refused(self, entry: RefusedEntry) -> list[Output]:
         """A refused record that carries a finding on the venue's record."""
         market = self._markets.get(entry.instrument or "")
-        if market is None or entry.seq is None or entry.reason not in ("duplicate", "conflict", "partition_mismatch"):
+        if (
+            market is None
+            or entry.seq is None
+            or entry.reason not in ("duplicate", "conflict", "partition_mismatch")
+        ):
             return []
         market.fault(entry.reason, entry.seq, entry.seq, entry.ts or market.time, entry.detail)
         out: list[Output] = list(market.out)

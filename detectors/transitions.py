@@ -88,7 +88,9 @@ class Transitions:
         was = book.orders.get(order.order_id)
         if was is not None:
             if entry.exec_type == "new":
-                market.fault("conflict", entry.seq, entry.seq, entry.ts, f"new, but order {order.order_id} is live")
+                market.fault(
+                    "conflict", entry.seq, entry.seq, entry.ts, f"new, but order {order.order_id} is live"
+                )
                 return
             book.lift(was)
         before = was or book.dead.pop(order.order_id, None)
@@ -221,7 +223,11 @@ class Transitions:
         market = self.market
         if order_id in market.book.dead:
             market.fault(
-                "overfill", entry.seq, entry.seq, entry.ts, f"trade {entry.trade_id} of order {order_id}, dead"
+                "overfill",
+                entry.seq,
+                entry.seq,
+                entry.ts,
+                f"trade {entry.trade_id} of order {order_id}, dead",
             )
         elif market.book.start_known:
             market.fault(
@@ -238,7 +244,9 @@ class Transitions:
             return
         behind = (market.own_time or entry.ts) - entry.ts
         if behind > market.context.clock_skew(entry.ts):
-            market.fault("clock_skew", entry.seq, entry.seq, entry.ts, f"stamped {behind} ns before its predecessor")
+            market.fault(
+                "clock_skew", entry.seq, entry.seq, entry.ts, f"stamped {behind} ns before its predecessor"
+            )
 
     def _check_lifetime(self, ts: int, order: Order) -> None:
         if ts < order.accepted_ts:
@@ -252,7 +260,8 @@ class Transitions:
         if entry.leaves_qty is not None and entry.leaves_qty != order.leaves:
             self.market.fault(
                 "conflict", entry.seq, entry.seq, entry.ts,
-                f"fill says {text(entry.leaves_qty)} left of order {order.order_id}, trades say {text(order.leaves)}",
+                f"fill says {text(entry.leaves_qty)} left of order {order.order_id}, "
+                f"trades say {text(order.leaves)}",
             )  # fmt: skip
 
     def check_crossed(self) -> None:
@@ -269,7 +278,7 @@ class Transitions:
             )  # fmt: skip
 
     def check_quote(self, quote: QuoteEntry) -> None:
-        """The venue's best bid and offer against the displayed best of the book, price and size; once an episode."""
+        """The venue's best bid and offer against the book's displayed best, price and size; told once."""
         market = self.market
         if not market.book.start_known:
             return

@@ -27,8 +27,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One revision of an alert: byte-identical live and replayed.
 
     `ts` is the event time of the breach, `decided_ts` the instrument's time at which this revision was
-    decided. `harm_qty` and `harm_notional` (decimal strings, base and quote) are what is left after cure; None
-    where the rule has no harm. `measures` hold decimals as strings, `units` the unit of each measure.
+    decided. `harm_qty` and `harm_notional` (decimal strings, base and quote) are what is left after cure;
+    None where the rule has no harm. `measures` hold decimals as strings, `units` the unit of each measure.
     """
 
     alert_id: str

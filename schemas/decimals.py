@@ -31,7 +31,7 @@ def parse(text: str) -> int:
     sign, whole, fraction = match[1], match[2], match[3] or ""
     if len(fraction) > SCALE or len(whole) + len(fraction) > DIGITS:
         raise DecimalError(f"expected at most {DIGITS} digits of which {SCALE} decimals, got {text!r}")
-    value = int(whole) * ONE + int(fraction.ljust(SCALE, "0"))
+    value: int = int(whole) * ONE + int(fraction.ljust(SCALE, "0"))
     if value >= LIMIT:
         raise DecimalError(f"expected a value below 10000000000, got {text!r}")
     return -value if sign else value

@@ -20,8 +20,8 @@ class _Row(msgspec.Struct, kw_only=True, frozen=True, tag_field="table"):
     revision: int = 0
 
 
-class ClientPriorityHarm(_Row, tag="client_priority_harm"):
-    """What one client order C lost to one fill F of a watched account. Key: instance, trade_id, side, order_id."""
+class ClientPriorityHarm(_Row, frozen=True, tag="client_priority_harm"):
+    """What a client order lost to a fill of a watched account. Key: instance, trade_id, side, order_id."""
 
     instance: str
     instrument: str
@@ -39,7 +39,7 @@ class ClientPriorityHarm(_Row, tag="client_priority_harm"):
     withdrawn: bool
 
 
-class ClientPriorityDay(_Row, tag="client_priority_days"):
+class ClientPriorityDay(_Row, frozen=True, tag="client_priority_days"):
     """Daily totals of one instance in one instrument. Key: instance, instrument, trading_day.
 
     `exempt` counts (F, C) pairs under the first named exemption that held.
@@ -58,7 +58,7 @@ class ClientPriorityDay(_Row, tag="client_priority_days"):
 
 
 class Depth(msgspec.Struct, kw_only=True, frozen=True):
-    """Time-weighted displayed depth within a band of the full book's mid, one side; quote scaled by 10**16."""
+    """Time-weighted displayed depth in a band of the full book's mid, one side; quote scaled by 10**16."""
 
     base: int | None
     quote: int | None
@@ -66,7 +66,7 @@ class Depth(msgspec.Struct, kw_only=True, frozen=True):
     quote_without_affiliates: int | None
 
 
-class _SpreadRow(_Row):
+class _SpreadRow(_Row, frozen=True):
     instrument: str
     two_sided_ns: int
     two_sided_without_affiliates_ns: int
@@ -86,13 +86,13 @@ class _SpreadRow(_Row):
     afmm_client_volume: int
 
 
-class SpreadMinute(_SpreadRow, tag="spread_minutes"):
+class SpreadMinute(_SpreadRow, frozen=True, tag="spread_minutes"):
     """Quoted measures of one instrument in one UTC minute. Key: instrument, minute."""
 
     minute: int  # its start, ns
 
 
-class SpreadDay(_SpreadRow, tag="spread_days"):
+class SpreadDay(_SpreadRow, frozen=True, tag="spread_days"):
     """The same over one trading day, and what the affiliates added. Key: instrument, trading_day.
 
     `benefit_bps` = without - with over common time (positive when the affiliates narrow the spread), in 1e-6

@@ -1,4 +1,4 @@
-"""The lake's tables: one explicit Arrow schema each. Times appear twice: `x` (TIMESTAMPTZ) and exact `x_ns`."""
+"""The lake's tables: an explicit Arrow schema each. Times come twice: `x` (TIMESTAMPTZ) and exact `x_ns`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind = Literal[
 
 
 class Column(NamedTuple):
-    """A column: its name and kind. Scaled integers come in: prices, quantities by 10**8, notionals by 10**16."""
+    """A column: name and kind. Scaled integers come in: prices, quantities by 10**8, notionals by 10**16."""
 
     name: str
     kind: Kind = "text"
@@ -48,8 +48,10 @@ def _columns(spec: str) -> tuple[Column, ...]:
 
 _PLACE = "partition:int offset:int index:int src_topic src_partition:int src_offset:int src_index:int"
 _ALERT = (
-    "alert_id breach_id knowledge:int revision:int status status_reason rule instance version:int parameter_hash "
-    "reference provenance severity ts:time decided_ts:time instrument accounts:texts grps:texts evidence:evidence "
+    "alert_id breach_id knowledge:int revision:int status status_reason rule instance version:int "
+    "parameter_hash "
+    "reference provenance severity ts:time decided_ts:time instrument accounts:texts grps:texts "
+    "evidence:evidence "
     "measures units harm_qty:quantity harm_notional:notional narrative dq_degraded:bool late_reference:bool "
     "ce_id run partition:int offset:int index:int"
 )
@@ -69,34 +71,39 @@ _REVISION = "knowledge:int revision:int partition:int offset:int index:int run"
 
 TABLES: dict[str, tuple[Column, ...]] = {
     "orders": _columns(
-        "instrument seq:int ts:time exec_type order_id cl_ord_id orig_cl_ord_id account side ord_type time_in_force "
+        "instrument seq:int ts:time exec_type order_id cl_ord_id orig_cl_ord_id account side "
+        "ord_type time_in_force "
         "post_only:bool exec_inst:texts order_capacity price:price stop_px:price order_qty:quantity "
-        "leaves_qty:quantity display_qty:quantity min_qty:quantity mm_flag:bool reason ts_gateway:time ts_ack:time "
+        "leaves_qty:quantity display_qty:quantity min_qty:quantity mm_flag:bool reason "
+        "ts_gateway:time ts_ack:time "
         f"ts_published:time session access_tier role owner grp dq extra {_PLACE}"
     ),
     "trades": _columns(
         "instrument seq:int ts:time exec_type trade_id orig_trade_id price:price qty:quantity aggressor "
-        "buy_order_id buy_account buy_mm_flag:bool buy_fee:price sell_order_id sell_account sell_mm_flag:bool "
-        "sell_fee:price match_type match_id buy_role buy_owner buy_grp sell_role sell_owner sell_grp dq extra "
-        + _PLACE
+        "buy_order_id buy_account buy_mm_flag:bool buy_fee:price sell_order_id sell_account "
+        "sell_mm_flag:bool "
+        "sell_fee:price match_type match_id buy_role buy_owner buy_grp sell_role sell_owner "
+        "sell_grp dq extra " + _PLACE
     ),
     "quotes": _columns(
-        "instrument seq:int ts:time quote_id bid_px:price bid_size:quantity ask_px:price ask_size:quantity account "
+        "instrument seq:int ts:time quote_id bid_px:price bid_size:quantity ask_px:price "
+        "ask_size:quantity account "
         f"mm_flag:bool role owner grp dq extra {_PLACE}"
     ),
     "journal_marks": _columns(
-        "kind instrument first_seq:int last_seq:int from:time to:time ts:time payload partition:int offset:int index:int"
+        "kind instrument first_seq:int last_seq:int from:time to:time ts:time payload partition:int "
+        "offset:int index:int"
     ),
-    "refused": _columns(
-        f"reason detail place instrument seq:int ts:time raw:bytes {_PLACE}"
-    ),
+    "refused": _columns(f"reason detail place instrument seq:int ts:time raw:bytes {_PLACE}"),
     "alert_revisions": _columns(_ALERT),
     "client_priority_harm_revisions": _columns(
-        "instance instrument ts:time seq:int trade_id side order_id account alert_id outcome harm_at_fill:quantity "
+        "instance instrument ts:time seq:int trade_id side order_id account alert_id outcome "
+        "harm_at_fill:quantity "
         f"cured_qty:quantity harm_left:quantity withdrawn:bool {_REVISION}"
     ),
     "client_priority_days_revisions": _columns(
-        "instance instrument trading_day fills_judged:int fills_with_harm:int pairs_with_harm:int harm_left:price "
+        "instance instrument trading_day fills_judged:int fills_with_harm:int pairs_with_harm:int "
+        "harm_left:price "
         f"undecided_qty:price gateway_overtakes:int exempt {_REVISION}"
     ),
     "spread_minutes_revisions": _columns(f"instrument minute:time {_SPREAD} {_REVISION}"),
@@ -117,7 +124,7 @@ def schema(table: str) -> pa.Schema:
 
 
 def to_arrow(table: str, rows: Sequence[Sequence[Any]]) -> pa.Table:
-    """Return rows (values in the order of `TABLES[table]`, scaled integers for decimals) as an Arrow table."""
+    """Return rows (in the order of `TABLES[table]`, scaled integers for decimals) as an Arrow table."""
     arrays: list[pa.Array] = []
     columns = TABLES[table]
     values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)

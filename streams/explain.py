@@ -13,13 +13,15 @@ from streams.lake import catalog
 from streams.query import rich_table
 
 HEADLINE = """
-select alert_id, rule, instance, status, status_reason, severity, instrument, narrative, provenance, reference,
-  version, parameter_hash, dq_degraded, late_reference, ts::varchar as ts, measures, units
+select alert_id, rule, instance, status, status_reason, severity, instrument, narrative, provenance,
+  reference, version, parameter_hash, dq_degraded, late_reference, ts::varchar as ts, measures, units
 from alerts where starts_with(alert_id, $1) order by alert_id
 """
 
 
-def list_alerts(lake: Path, console: Console, rule: str | None = None, instrument: str | None = None, limit: int = 50) -> None:
+def list_alerts(
+    lake: Path, console: Console, rule: str | None = None, instrument: str | None = None, limit: int = 50
+) -> None:
     """Print the latest alerts, newest first, but for findings of data quality unless asked for by `rule`."""
     with catalog.connect(lake) as connection:
         relation = connection.sql(
@@ -48,7 +50,10 @@ def show_alert(lake: Path, alert_id: str, console: Console) -> bool:
         console.rule(f"{alert['instance']}  {alert['alert_id']}", align="left")
         reason = f" ({alert['status_reason']})" if alert["status_reason"] else ""
         console.print(f"[bold]{alert['narrative']}[/bold]\n")
-        console.print(f"status {alert['status']}{reason}, severity {alert['severity']}, {alert['instrument']}, {alert['ts']}")
+        console.print(
+            f"status {alert['status']}{reason}, severity {alert['severity']}, {alert['instrument']}, "
+            f"{alert['ts']}"
+        )
         if alert["dq_degraded"]:
             console.print("[yellow]degraded: its evidence touches data that is not sound[/yellow]")
         if alert["late_reference"]:
@@ -59,11 +64,16 @@ def show_alert(lake: Path, alert_id: str, console: Console) -> bool:
             _queue(connection, str(alert["alert_id"]), str(alert["instance"]), console)
         _measures(connection, str(alert["alert_id"]), console)
         rule = RULES.get(str(alert["rule"]))
-        console.print(f"\n[bold]The rule[/bold] {alert['rule']}, version {alert['version']}, parameters {alert['parameter_hash'][:12]}")
+        console.print(
+            f"\n[bold]The rule[/bold] {alert['rule']}, version {alert['version']}, "
+            f"parameters {alert['parameter_hash'][:12]}"
+        )
         if rule is not None:
             console.print(inspect.cleandoc(rule.__doc__ or ""), highlight=False, markup=False)
         console.print(f"Source ({alert['provenance']}): {alert['reference']}", highlight=False, markup=False)
-        console.print("This describes arithmetic on records and asks for review; it says nothing about intent.")
+        console.print(
+            "This describes arithmetic on records and asks for review; it says nothing about intent."
+        )
         return True
 
 
@@ -87,11 +97,13 @@ def _evidence(connection: duckdb.DuckDBPyConnection, alert_id: str, console: Con
         from item join orders o on o.instrument = item.instrument and o.seq = e.seq
         union all
         select e.kind, e.seq, e.id, t.ts::varchar, t.match_type || ' ' || t.aggressor,
-          t.buy_account || ' from ' || t.sell_account, t.buy_role || ' from ' || t.sell_role, null, t.price, t.qty,
+          t.buy_account || ' from ' || t.sell_account, t.buy_role || ' from ' || t.sell_role, null,
+          t.price, t.qty,
           coalesce(t.buy_mm_flag::varchar, '-') || ' / ' || coalesce(t.sell_mm_flag::varchar, '-')
         from item join trades t on t.instrument = item.instrument and t.seq = e.seq
         union all
-        select e.kind, e.seq, e.id, q.ts::varchar, 'quote', q.account, q.role, null, q.bid_px, q.bid_size, q.mm_flag::varchar
+        select e.kind, e.seq, e.id, q.ts::varchar, 'quote', q.account, q.role, null, q.bid_px, q.bid_size,
+          q.mm_flag::varchar
         from item join quotes q on q.instrument = item.instrument and q.seq = e.seq
         order by 2
         """,
@@ -124,7 +136,10 @@ def _queue(connection: duckdb.DuckDBPyConnection, alert_id: str, instance: str, 
         params=[instrument, side, seq, instance],
     )
     console.print(
-        rich_table(relation, f"The queue just before seq {seq}: {side} orders at {price} or better, in priority order")
+        rich_table(
+            relation,
+            f"The queue just before seq {seq}: {side} orders at {price} or better, in priority order",
+        )
     )
     relation = connection.sql(
         """

@@ -59,7 +59,11 @@ class LandPartition:
             for index, entry in enumerate(codec.decode_frame(value)):
                 self.writer.take(Position(self.number, offset, index), entry)
         else:
-            headers = {name: data.decode() for name, data in message.headers() or [] if isinstance(data, bytes)}
+            headers = {
+                name: data.decode()
+                for name, data in dict(message.headers() or ()).items()
+                if isinstance(data, bytes)
+            }
             self.writer.run = headers.get("ce_run", "")
             position = Position(
                 int(headers.get("ce_journalpartition", self.number)),

@@ -44,7 +44,9 @@ def run(lake: Path, query: str, form: Format, console: Console | None = None) ->
 def prompt(lake: Path) -> int:
     """Read queries until end of input."""
     console = Console()
-    console.print("SQL on the lake; end a query with ; and leave with Ctrl-D. Tables: [bold]show tables;[/bold]")
+    console.print(
+        "SQL on the lake; end a query with ; and leave with Ctrl-D. Tables: [bold]show tables;[/bold]"
+    )
     connection = catalog.connect(lake)
     lines: list[str] = []
     while True:
@@ -77,7 +79,11 @@ def _one(connection: duckdb.DuckDBPyConnection, query: str, form: Format, consol
         else:
             names = relation.columns
             for row in relation.fetchall():
-                print(codec.encode({name: _plain(value) for name, value in zip(names, row, strict=True)}).decode())
+                print(
+                    codec.encode(
+                        {name: _plain(value) for name, value in zip(names, row, strict=True)}
+                    ).decode()
+                )
     except duckdb.Error as error:
         print(f"fairbook sql: {error}", file=sys.stderr)
         return 1

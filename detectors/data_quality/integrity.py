@@ -51,9 +51,7 @@ class Integrity(Rule):
         found = self.parameters(ts)
         return found[0].clock_skew if found else 1_000_000
 
-    def report(
-        self, market: Market, kind: str, first_seq: int, last_seq: int, ts: int, detail: str
-    ) -> None:
+    def report(self, market: Market, kind: str, first_seq: int, last_seq: int, ts: int, detail: str) -> None:
         """Emit one finding; the same kind and first seq is the same finding."""
         found = self.parameters(ts)
         market.alert(

@@ -106,8 +106,9 @@ class SelfTrade(Rule):
             },
             units={"price": "quote", "qty": "base", "notional": "quote", "preventions_before": "count"},
             narrative=(
-                f"Trade {trade.trade_id} (seq {trade.seq}) of {text(qty)} {market.instrument} at {text(price)} "
-                f"has {what} on both sides: buyer {trade.buy_account}, seller {trade.sell_account}; for review."
+                f"Trade {trade.trade_id} (seq {trade.seq}) of {text(qty)} {market.instrument} "
+                f"at {text(price)} has {what} on both sides: buyer {trade.buy_account}, "
+                f"seller {trade.sell_account}; for review."
             ),
         )
 

@@ -71,10 +71,9 @@ class AffiliateFlag(Rule):
             return
         evidence = Evidence("order", entry.order_id, entry.seq)
         order = market.book.find(entry.order_id)
-        if order is not None and not first:
-            if not order.mutated and bool(entry.mm_flag) != order.mm_flag:
-                order.mutated = True
-                self._mutated(market, entry.order_id, order.account, entry.ts, evidence, None)
+        if order is not None and not order.mutated and bool(entry.mm_flag) != order.mm_flag:
+            order.mutated = True
+            self._mutated(market, entry.order_id, order.account, entry.ts, evidence, None)
         if entry.account is None:
             if order is None:
                 self._no_account(market, state, entry.seq, entry.ts)
@@ -82,7 +81,13 @@ class AffiliateFlag(Rule):
         if first:
             flag = bool(entry.mm_flag)
             self._flag(
-                market, entry.account, flag, entry.ts, evidence, ("order", entry.order_id), f"order {entry.order_id}"
+                market,
+                entry.account,
+                flag,
+                entry.ts,
+                evidence,
+                ("order", entry.order_id),
+                f"order {entry.order_id}",
             )
         self._account(market, state, entry.account, entry.ts, evidence)
 
@@ -184,7 +189,9 @@ class AffiliateFlag(Rule):
         day = market.day(ts)
         if state.no_accounts < day:
             state.no_accounts = day
-            market.fault("no_accounts", seq, seq, ts, f"records without an account on {day}: not judged by I1")
+            market.fault(
+                "no_accounts", seq, seq, ts, f"records without an account on {day}: not judged by I1"
+            )
 
     def _find(
         self,

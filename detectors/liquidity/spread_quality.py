@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -125,9 +125,7 @@ class SpreadQuality(Rule):
     class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """No parameters: thresholds come with the trade measures."""
 
-    def on_time(
-        self, market: Market, state: SpreadQualityState, start: int, end: int, known: bool
-    ) -> None:
+    def on_time(self, market: Market, state: SpreadQualityState, start: int, end: int, known: bool) -> None:
         """Commit the stretch since the last own entry."""
         running = state.running or self._start(market, state, start)
         self._advance(market, state, running, start, end, known)
@@ -176,7 +174,7 @@ class SpreadQuality(Rule):
     def _advance(
         self, market: Market, state: SpreadQualityState, running: Running, start: int, end: int, known: bool
     ) -> None:
-        """Add the present book state from `start` to `end`; publish every minute and day that ends on the way."""
+        """Add the book as it stands from `start` to `end`; publish what minutes and days end meanwhile."""
         quoted = _quoted(market)
         while True:
             stop = min(end, running.minute + MINUTE)
@@ -193,9 +191,7 @@ class SpreadQuality(Rule):
                 self._publish_day(market, state, running)
                 running.day, running.day_sums = day, Sums()
 
-    def _weigh(
-        self, market: Market, sums: Sums, quoted: Quoted, start: int, end: int, known: bool
-    ) -> None:
+    def _weigh(self, market: Market, sums: Sums, quoted: Quoted, start: int, end: int, known: bool) -> None:
         directory = market.context.directory
         while start < end:
             change = directory.next_phase_change(market.instrument, start)
@@ -210,7 +206,8 @@ class SpreadQuality(Rule):
     # ---- rows ---------------------------------------------------------------------------------------
 
     def _publish_minute(self, market: Market, state: SpreadQualityState, running: Running) -> None:
-        row = SpreadMinute(minute=running.minute, **_row(market, running.sums, MINUTE))
+        values = _row(market, running.sums, MINUTE)
+        row = SpreadMinute(minute=running.minute, **values)
         self._publish(market, state, f"minute {running.minute}", running.minute + MINUTE, row)
 
     def _publish_day(self, market: Market, state: SpreadQualityState, running: Running) -> None:
@@ -248,7 +245,10 @@ def spread(bid: int, ask: int) -> int:
 def _quoted(market: Market) -> Quoted:
     bids, asks = market.book.bids, market.book.asks
     bid, ask = bids.best_displayed(), asks.best_displayed()
-    bid_without, ask_without = bids.best_displayed_without_affiliates(), asks.best_displayed_without_affiliates()
+    bid_without, ask_without = (
+        bids.best_displayed_without_affiliates(),
+        asks.best_displayed_without_affiliates(),
+    )
     two_sided = bid is not None and ask is not None and ask > bid
     without = bid_without is not None and ask_without is not None and ask_without > bid_without
     return Quoted(
@@ -279,7 +279,9 @@ def _add(sums: Sums, quoted: Quoted, span: int, market: Market) -> None:
         sums.spread_common_without += without * span
     else:
         sums.only_with += span
-    sums.depth = [total + value * span for total, value in zip(sums.depth, _depth(market, quoted), strict=True)]
+    sums.depth = [
+        total + value * span for total, value in zip(sums.depth, _depth(market, quoted), strict=True)
+    ]
 
 
 def _depth(market: Market, quoted: Quoted) -> Vector:
@@ -292,7 +294,7 @@ def _depth(market: Market, quoted: Quoted) -> Vector:
     return cached[1]
 
 
-def _row(market: Market, sums: Sums, length: int) -> dict[str, object]:
+def _row(market: Market, sums: Sums, length: int) -> dict[str, Any]:
     def mean(total: int, weight: int) -> int | None:
         return divide_half_even(total, weight) if weight else None
 

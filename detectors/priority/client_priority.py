@@ -116,7 +116,8 @@ class ClientPriority(Rule):
     allocated comes. `undecided_qty` is the equal-price quantity that could not be compared because A's stamp
     is unknown. A retraction by cure is said at the cure; if that cure is busted, the alert returns. A
     corrected fill is judged against the book as it stands at the correction, and is degraded.
-    A fill without an account has its order's. Without a tick size the smallest price step (1e-8) stands for it. An auction match is `not_continuous`.
+    A fill without an account has its order's. Without a tick size the smallest price step (1e-8) stands for
+    it. An auction match is `not_continuous`.
 
     Misses: auctions; orders still at a gateway (counted as `gateway_overtakes`); exposure in another
     instrument; engines that are not price-time (the mode switches itself off and says so); an affiliate that
@@ -181,18 +182,14 @@ class ClientPriority(Rule):
         for day in list(state.days):
             self._publish_day(market, state, day)
 
-    def on_order(
-        self, market: Market, state: ClientPriorityState, entry: OrderEntry, first: bool
-    ) -> None:
+    def on_order(self, market: Market, state: ClientPriorityState, entry: OrderEntry, first: bool) -> None:
         """Mark withdrawals of harmed orders; count clients whom a watched order overtook at the gateway."""
         if state.open and entry.exec_type in ("canceled", "replaced"):
             self._withdraw(market, state, entry)
         if entry.exec_type == "new" and entry.ts_gateway is not None and entry.side is not None:
             self._count_overtakes(market, state, entry, entry.side, entry.ts_gateway)
 
-    def on_bust(
-        self, market: Market, state: ClientPriorityState, trade_id: str, entry: TradeEntry
-    ) -> None:
+    def on_bust(self, market: Market, state: ClientPriorityState, trade_id: str, entry: TradeEntry) -> None:
         """Retract what rests on the fill, and take back what it cured."""
         for side in ("buy", "sell"):
             judged = state.judged.get(f"{trade_id} {side}")
@@ -264,9 +261,13 @@ class ClientPriority(Rule):
                 rest -= harm
                 harmed.append(
                     Harmed(
-                        order.order_id, order.account, order.active_seq, harm, order.peak,
+                        order.order_id,
+                        order.account,
+                        order.active_seq,
+                        harm,
+                        order.peak,
                         revision=said.get(order.order_id, 0),
-                    )  # fmt: skip
+                    )
                 )
         undecided = min(undecided, rest)
         day.undecided_qty += undecided
@@ -379,7 +380,11 @@ class ClientPriority(Rule):
         """Publish the rows, and the alert's next revision if it is due and has changed."""
         alert_id = None
         left = judged.left
-        if judged.alerts and not judged.busted and (left > 0 or market.known(self, (judged.trade_id, judged.side)) is not None):
+        if (
+            judged.alerts
+            and not judged.busted
+            and (left > 0 or market.known(self, (judged.trade_id, judged.side)) is not None)
+        ):
             alert_id = self._alert(market, judged, status if left > 0 else "retracted", left)
         self._rows(market, judged, alert_id)
 
@@ -492,9 +497,7 @@ class ClientPriority(Rule):
     def _publish_day(self, market: Market, state: ClientPriorityState, day: str) -> None:
         count = state.days[day]
         fills = [
-            judged
-            for judged in state.judged.values()
-            if not judged.busted and market.day(judged.ts) == day
+            judged for judged in state.judged.values() if not judged.busted and market.day(judged.ts) == day
         ]
         left: dict[str, int] = {}
         peak: dict[str, int] = {}

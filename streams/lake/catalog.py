@@ -37,12 +37,13 @@ def publish(root: Path, zone: str = ZONE) -> Path:
     quoted = str(root).replace("'", "''")
     with duckdb.connect(str(unfinished)) as connection:
         for table in TABLES:
-            name = table if table not in ("orders", "trades", "quotes") else table
             connection.execute(
-                f"create view {name} as select * exclude (date, hour), date, hour from read_parquet("
+                f"create view {table} as select * exclude (date, hour), date, hour from read_parquet("
                 f"'{quoted}/{table}/*/*/*.parquet', hive_partitioning = true, union_by_name = true)"
             )
-        for script in sorted(resources.files("streams.lake").joinpath("views").iterdir(), key=lambda p: p.name):
+        for script in sorted(
+            resources.files("streams.lake").joinpath("views").iterdir(), key=lambda p: p.name
+        ):
             if script.name.endswith(".sql"):
                 connection.execute(script.read_text().replace("{zone}", zone.replace("'", "''")))
         connection.execute(f"create macro lake_root() as '{quoted}'")

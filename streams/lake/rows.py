@@ -74,8 +74,9 @@ def metric(row: Metric, position: Position, run: str) -> tuple[str, tuple[Any, .
     match row:
         case ClientPriorityHarm():
             return "client_priority_harm_revisions", (
-                row.instance, row.instrument, row.ts, row.seq, row.trade_id, row.side, row.order_id, row.account,
-                row.alert_id, row.outcome, row.harm_at_fill, row.cured_qty, row.harm_left, row.withdrawn, *tail,
+                row.instance, row.instrument, row.ts, row.seq, row.trade_id, row.side, row.order_id,
+                row.account, row.alert_id, row.outcome, row.harm_at_fill, row.cured_qty, row.harm_left,
+                row.withdrawn, *tail,
             )  # fmt: skip
         case ClientPriorityDay():
             return "client_priority_days_revisions", (
@@ -100,8 +101,9 @@ def _spread(row: SpreadMinute | SpreadDay) -> tuple[Any, ...]:
     for item in bands:
         depth += (item.base_without_affiliates, item.quote_without_affiliates)
     return (
-        row.two_sided_ns, row.two_sided_without_affiliates_ns, row.common_ns, row.one_sided_ns, row.crossed_ns,
-        row.excluded_ns, row.unknown_ns, row.tw_spread_bps, row.tw_spread_bps_without_affiliates,
-        row.tw_spread_bps_common, row.tw_spread_bps_common_without_affiliates, *depth, row.volume,
+        row.two_sided_ns, row.two_sided_without_affiliates_ns, row.common_ns, row.one_sided_ns,
+        row.crossed_ns, row.excluded_ns, row.unknown_ns, row.tw_spread_bps,
+        row.tw_spread_bps_without_affiliates, row.tw_spread_bps_common,
+        row.tw_spread_bps_common_without_affiliates, *depth, row.volume,
         row.afmm_maker_volume, row.afmm_taker_volume, row.afmm_client_volume,
     )  # fmt: skip

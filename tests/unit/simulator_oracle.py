@@ -111,7 +111,7 @@ def _instrument(rows: list[tuple[Topic, dict[str, Any]]], world: World) -> dict[
             fills += [_judge(record, side, orders, world) for side in ("buy", "sell")]
             trades.append(record)
             _apply_trade(record, orders)
-    result: dict[Key, Finding] = {key: ("confirmed", None, None) for key in flags}
+    result: dict[Key, Finding] = dict.fromkeys(flags, ("confirmed", None, None))
     for trade in trades:
         if world.group(trade["buy_account"]) == world.group(trade["sell_account"]):
             gone = trade["trade_id"] in busted

@@ -261,8 +261,16 @@ def test_both_spellings_of_a_date_are_one_too_many(folder: Path) -> None:
         ("[[entities]]\nid = [\n\n", 2, "not TOML"),
         (b'[[entities]]\nid = "\xff"\n', 2, "not UTF-8"),
         ('\naccounts = ["A"]\n', 2, "expected a table, got 'A'"),
-        ('[[entities]]\nid = "v"\nvalid_from = 0x' + "f" * 5_000, 3, "not TOML: expected an integer of at most 64"),
-        ('[[entities]]\nid = "v"\nvalid_from = ' + "9" * 5_000, 3, "not TOML: expected an integer of at most 64"),
+        (
+            '[[entities]]\nid = "v"\nvalid_from = 0x' + "f" * 5_000,
+            3,
+            "not TOML: expected an integer of at most 64",
+        ),
+        (
+            '[[entities]]\nid = "v"\nvalid_from = ' + "9" * 5_000,
+            3,
+            "not TOML: expected an integer of at most 64",
+        ),
         ("entities = " + "[" * 5_000, 1, "not TOML: nested too deeply"),
     ],
 )
@@ -277,7 +285,9 @@ def test_a_missing_file_is_an_error_not_an_exception(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n", "\ufeff"])
-def test_a_csv_file_without_a_header_is_an_error_and_one_without_rows_is_none(folder: Path, text: str) -> None:
+def test_a_csv_file_without_a_header_is_an_error_and_one_without_rows_is_none(
+    folder: Path, text: str
+) -> None:
     write(folder, FRAME)
     (problem,) = check(write(folder, text, "accounts.csv").parent)
     assert (problem.severity, problem.file, problem.line) == ("error", "accounts.csv", 1)
