@@ -18,12 +18,17 @@ Format = Literal["table", "csv", "json"]
 NUMBERS = ("INTEGER", "BIGINT", "HUGEINT", "DOUBLE", "DECIMAL", "UBIGINT")
 
 
+def console() -> Console:
+    """Return where tables are printed; where that is no terminal, wide enough for most of them."""
+    return Console() if sys.stdout.isatty() else Console(width=110)
+
+
 def rich_table(relation: duckdb.DuckDBPyRelation, title: str | None = None, limit: int = 1_000) -> Table:
     """Return a result as an aligned table, numbers to the right."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for name, kind in zip(relation.columns, relation.types, strict=True):
-        number = str(kind).startswith(NUMBERS)
-        table.add_column(name, justify="right" if number else "left", no_wrap=number, overflow="fold")
+        number, whole = str(kind).startswith(NUMBERS), str(kind) == "DATE"
+        table.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=whole)
     for row in relation.limit(limit).fetchall():
         table.add_row(*("" if value is None else _text(value) for value in row))
     return table
