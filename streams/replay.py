@@ -97,6 +97,8 @@ class ReplayResult(msgspec.Struct):
         """Return what was seen of each instrument, by name."""
         found: dict[str, Coverage] = {}
         for name, market in sorted(self.runner.markets().items()) if self.runner is not None else ():
+            if not market.sequence.started:
+                continue
             first, last, landed = market.sequence.first, market.sequence.last, self.landed[name]
             found[name] = Coverage(first, last, landed, last - first + 1 - landed)
         return found

@@ -113,8 +113,9 @@ class LakeWriter:
         elif sequence.skipped is not None:
             low, high = sequence.skipped
             self._mark(position, "gap", instrument, low, high, time, max(time, entry.ts), entry.ts)
-        self.times[instrument] = max(time, entry.ts)
         restated = isinstance(entry, OrderEntry) and entry.exec_type == "restated"
+        if not restated:  # its ts is its order's, and never makes time
+            self.times[instrument] = max(time, entry.ts)
         table = rows.TABLE_OF[type(entry)]
         self._add(table, None if restated else entry.ts, rows.event(entry, position, late))
 
