@@ -76,7 +76,7 @@ class Transitions:
             accepted_ts=entry.ts,
             display_qty=display,
             min_qty=entry.min_qty,
-            exec_inst=entry.exec_inst,
+            exec_inst=entry.exec_inst or (),
             order_capacity=entry.order_capacity,
             mm_flag=bool(entry.mm_flag),
             affiliated=role in ("affiliated_mm", "affiliate"),
@@ -136,7 +136,7 @@ class Transitions:
         order.price, order.leaves = price, leaves
         order.display_qty = entry.display_qty if entry.display_qty is not None else order.display_qty
         order.min_qty = entry.min_qty if entry.min_qty is not None else order.min_qty
-        order.exec_inst = entry.exec_inst or order.exec_inst
+        order.exec_inst = entry.exec_inst if entry.exec_inst is not None else order.exec_inst
         order.time_in_force = entry.time_in_force or order.time_in_force
         order.peak = max(order.peak, leaves + order.filled)
         if order.display_qty is None:

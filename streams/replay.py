@@ -197,8 +197,7 @@ def second_pass(
                     status_reason="late_reference", late_reference=True,
                 )  # fmt: skip
         elif was is None:
-            if now.status != "retracted":
-                yield msgspec.structs.replace(now, revision=0, late_reference=True)
+            yield msgspec.structs.replace(now, revision=0, late_reference=True)
         elif _content(was) != _content(now):
             yield msgspec.structs.replace(now, revision=was.revision + 1, late_reference=True)
 
