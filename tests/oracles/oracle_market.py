@@ -10,7 +10,7 @@ B1  A `new` of an id that is live is a `conflict` and changes nothing (of a dead
 B2  leaves: `leaves_qty` where given; else `new`: order_qty, `restated`: order_qty, `replaced`: order_qty -
     filled (not below 0), else unchanged. A replace leaves what it does not name as it was.
 B3  A replace, cancel or trade of an order never seen adds nothing to the book. A replace, trigger or resume
-    of a dead order changes nothing. A `rejected` never touches the book.
+    of a dead order changes nothing. A `rejected` never touches the book, but its order was seen, and is dead.
 B4  "Reprice" is a change of `price`; a larger quantity loses the stamp but is not a reprice.
 B5  A resumed order keeps its stamp; a suspended one is not displayed. Neither `suspended` nor `resumed`
     begins a turn.
@@ -308,6 +308,11 @@ class Market:
     def _apply_order(self, entry: dict[str, Any]) -> None:
         exec_type, order = entry["exec_type"], self.orders.get(entry["order_id"])
         if exec_type == "rejected":
+            if order is None:
+                side = entry["side"] or "buy"
+                order = accepted({**entry, "side": side, "order_qty": 0, "leaves_qty": 0})
+                order.dead = True
+                self.orders[order.order_id] = order
             return
         if exec_type in ("new", "restated"):
             if order is not None and not order.dead and exec_type == "new":
