@@ -25,6 +25,12 @@ select * from spread_days_revisions
 where knowledge = (select max(knowledge) from spread_minutes_revisions)
 qualify row_number() over (partition by instrument, trading_day order by revision desc, "offset") = 1;
 
+create view presence_days as
+select * from presence_days_revisions
+where knowledge = (select max(knowledge) from spread_minutes_revisions)
+qualify row_number() over (
+  partition by instance, instrument, agreement, trading_day order by revision desc, "offset") = 1;
+
 -- Refused records, once each; a duplicate is a finding and nothing to keep.
 create view quarantine as
 select src_topic as topic, src_partition as "partition", src_offset as "offset", src_index as "index",
