@@ -33,16 +33,18 @@ class Collect:
     def __init__(self) -> None:
         self.rows: list[PresenceDay] = []
         self.alerts: list[Alert] = []
+        self.knowledge = 0  # the latest pass's
 
     def entry(self, position: Position, entry: Entry) -> None:
         """Ignore it."""
 
     def output(self, position: Position, output: Output) -> None:
         """Keep what is L1's."""
-        if isinstance(output, PresenceDay):
-            self.rows.append(output)
-        elif isinstance(output, Alert) and output.rule == "quoting_obligation":
-            self.alerts.append(output)
+        if isinstance(output, Alert):
+            self.alerts += [output] if output.rule == "quoting_obligation" else []
+            return
+        self.knowledge = max(self.knowledge, output.knowledge)
+        self.rows += [output] if isinstance(output, PresenceDay) else []
 
     def close(self) -> None:
         """Do nothing."""
@@ -52,10 +54,9 @@ def said(folder: Path, rulebook: str = RULEBOOK) -> tuple[Rows, Alerts, Collect]
     """Return the rows and alerts that `replay` leaves, and every revision of them."""
     sink = Collect()
     replay(folder, rulebook_text=rulebook, sink=sink, strict=True)
-    last = max((row.knowledge for row in sink.rows), default=0)
     rows: Rows = {}
     for row in sink.rows:
-        if row.knowledge == last:
+        if row.knowledge == sink.knowledge:
             key = (row.instrument, row.agreement, row.trading_day)
             rows[key] = {name: getattr(row, name) for name in COLUMNS}
     alerts: Alerts = {}

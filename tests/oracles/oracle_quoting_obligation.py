@@ -10,8 +10,8 @@ recording's end, whichever is earlier).
 
 Readings
 L1a The session of trading day D begins at `session_start` of the civil day D in the agreement's zone (else
-    the venue's), ends at `session_end` of D, or of D + 1 where that is not later. A wall-clock time that
-    comes twice is the first; one that is skipped is counted with the offset before the skip (RFC 5545, 3.3.5).
+    the venue's), ends at `session_end` of D, or of D + 1 where that is not later. A wall-clock time
+    that comes twice is the first; one that is skipped is counted with the offset before the skip (RFC 5545, 3.3.5).
 L1b A nanosecond is in the session iff the terms that stand at it (2.4's two passes) have it in their hours:
     so validity in mid-day shortens the session, and terms that change in mid-day are each used for their
     time. The required percentage is that of the session's first nanosecond.
