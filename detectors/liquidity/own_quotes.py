@@ -40,7 +40,7 @@ class OwnQuotes:
 
     def _change(self, order: Order, change: int) -> bool:
         sides = self._sides.get(order.account or "")
-        if sides is None or order.price is None:
+        if sides is None or order.price is None or not change:  # what is hidden quotes nothing
             return False
         levels = sides[0] if order.side == "buy" else sides[1]
         shown = levels.get(order.price, 0) + change

@@ -338,10 +338,10 @@ class QuotingObligation(Rule):
         """Count to `start` as was found before, and to `end` as quotes stand now."""
         if day.upto < start:
             self._piece(market, schedule, day, start, day.kind)
-        self._run(market, state, schedule, day, end, known)
+        self._run(market, state, schedule, day, min(end, schedule.end), known)
         if day.warned is None:
             slack = day.tally.slack(self._required(market, schedule), schedule.available(day.upto))
-            if slack < 0 and schedule.start <= day.upto <= schedule.end:
+            if slack < 0:
                 day.warned, day.at_warning = day.upto, day.tally.copy()
 
     def _run(
@@ -375,7 +375,7 @@ class QuotingObligation(Rule):
         self, market: Market, schedule: Schedule, day: Day, end: int, kind: Kind, warns: bool = True
     ) -> None:
         """Count to `end` as one kind, within one segment; find the least t of the warning before `end`."""
-        if warns and day.warned is None and kind != "outside":
+        if warns and day.warned is None:
             required = self._required(market, schedule)
             slack = day.tally.slack(required, schedule.available(day.upto))
             uses = consumption(kind, required)

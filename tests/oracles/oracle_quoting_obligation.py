@@ -10,8 +10,8 @@ recording's end, whichever is earlier).
 
 Readings
 L1a The session of trading day D begins at `session_start` of the civil day D in the agreement's zone (else
-    the venue's), ends at `session_end` of D, or of D + 1 where that is not later. A wall-clock time
-    that comes twice is the first; one that is skipped is counted with the offset before the skip (RFC 5545, 3.3.5).
+    the venue's), ends at `session_end` of D, or of D + 1 where that is not later. A wall-clock time that
+    comes twice is the first; one that is skipped has the offset before the skip (RFC 5545, 3.3.5).
 L1b A nanosecond is in the session iff the terms that stand at it (2.4's two passes) have it in their hours:
     so validity in mid-day shortens the session, and terms that change in mid-day are each used for their
     time. The required percentage is that of the session's first nanosecond.
@@ -23,8 +23,9 @@ L1f Protection: from `mm_protection_start` to `mm_protection_end` of any one of 
     beyond the instrument's time. A phase's exemption also before the first and after the last record.
 L1g `quotes`: an account's latest quote stands until its next one. Known time as for orders.
 L1h An absent limit (max_spread_bps, min_qty) limits nothing; presence_pct is 50 by default.
-L1i Warning: t lies in the session or at its end, and not after the recording's end. "Known at t": pass 1 uses
-    facts recorded at or before t for what lies after t, pass 2 all. A freeze's future is not known.
+L1i Warning: t lies in the session or at the end of a stretch of it, and not after the recording's end.
+    "Known at t": pass 1 uses facts recorded at or before t for what lies after t, pass 2 all. A freeze's
+    future is not known.
 L1j At equal prices of several orders and accounts quantities add up.
 """
 
@@ -318,7 +319,8 @@ class QuotingObligation:
             left = session - so_far["exempt"] - exempt_after
             return 100 * (so_far["compliant"] + so_far["unknown"] + rest - exempt_after) < required * left
 
-        for start, end, _kind in pieces:
+        ends = {end for _start, end, _kind in pieces} - {start for start, _end, _kind in pieces}
+        for start, end, _kind in sorted([*pieces, *((end, end + 1, "") for end in ends)]):
             if start > market.time:
                 return
             last = min(end - 1, market.time)
@@ -330,5 +332,3 @@ class QuotingObligation:
                 low, last = (low, middle) if holds(middle) else (middle + 1, last)
             self._alert(name, day, "warning", low)
             return
-        if pieces[-1][1] <= market.time and holds(pieces[-1][1]):
-            self._alert(name, day, "warning", pieces[-1][1])
