@@ -137,7 +137,7 @@ class Capture:
             f"{counts['vaults: fills']} fills of the two vaults is an `untagged` finding"
         )
         return [
-            "The chain has no sequence number: it is made from block number and place in the block's statuses",
+            "The chain has no sequence number: it is made of block number and place in the block's statuses",
             flags,
             f"{counts['trades: aggressor without status']} trades have an aggressor of which the node wrote "
             "no status: an `orphan` in data quality each",

@@ -56,10 +56,12 @@ class Mapper:
     def block(self, block: Block) -> list[Item]:
         """Return a block's records in their order."""
         statuses = block.order_statuses
-        began = {s.order.oid: at for at, s in enumerate(statuses) if s.status in ("open", "triggered")}
+        began: dict[int | None, int] = {
+            s.order.oid: at for at, s in enumerate(statuses) if s.status in ("open", "triggered")
+        }
         trades = _trades(block)
         rests, items = self._diffs(block, began, trades)
-        aggressed: Counter[int] = Counter()
+        aggressed: Counter[int | None] = Counter()
         last_trade: dict[int, Place] = {}
         for number, trade in enumerate(trades):
             taker = trade.taker
@@ -84,7 +86,7 @@ class Mapper:
         return items
 
     def _diffs(
-        self, block: Block, began: dict[int, int], trades: list[_Trade]
+        self, block: Block, began: dict[int | None, int], trades: list[_Trade]
     ) -> tuple[dict[int, str], list[Item]]:
         """Return what came to rest by order, and records of what only diffs tell; give trades their place."""
         ended = {
@@ -103,7 +105,9 @@ class Mapper:
                 rests[oid] = change.new.sz
                 reached = max(reached, began[oid])
             elif waiting[oid] and (isinstance(change, str) or change.new is None):
-                waiting[oid].popleft().place = place
+                trade = waiting[oid].popleft()
+                trade.place = place
+                reached = max(reached, began.get(trade.taker, -1))
             elif isinstance(change, str) and oid in ended:
                 reached = max(reached, ended[oid])
             else:

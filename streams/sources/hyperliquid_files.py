@@ -102,7 +102,7 @@ class Fill(msgspec.Struct):
     crossed: bool
     fee: str
     tid: int
-    liquidation: msgspec.Raw | None = None
+    liquidation: dict[str, object] | None = None
 
 
 class Block(msgspec.Struct):
