@@ -7,8 +7,9 @@
 
 How it is read:
 - The chain has no sequence number per instrument, so one is made here, and only here does a place in a file
-  become sequence: (block number, place among the block's order statuses). Never the time of arrival: the
-  streaming copy, in which `local_time` runs seconds behind, gives the same records byte for byte.
+  become sequence: (block number, place among the block's order statuses). Never the time of arrival. The
+  records of the streaming copy are those of the by-block copy, byte for byte; they come in the order in which
+  they were seen (`local_time`, seconds behind and disordered), so that `seq` has to put them right again.
 - Order statuses set the order of a block, one record each. A trade comes in the turn of its aggressor
   (`crossed`), right after that order's `open`. Fills whose aggressor has no status (slices of a
   time-weighted average price order: the node writes none) stand where the maker's book diff stands among the
@@ -82,6 +83,8 @@ def load(
 class Capture:
     """Iterate it, as often as wanted, for (topic, record); `len` is the number of records to come.
 
+    They come in the order of `seq`, those of the streaming copy in the order of their arrival.
+
     `len` is exact unless diffs tell of changes without a status. `counts` is complete after an iteration:
     `snapshot: ...`, `status: NAME`, `diffs: ...`, `trades: ...`, `vaults: ...`, and records by topic.
     """
@@ -112,20 +115,24 @@ class Capture:
         mapper = Mapper(VAULTS, VAULTS if self._flag_vaults else ())
         self.counts = mapper.counts
         self.counts["snapshot: untriggered, left out"] = self._untriggered
-        for seq, (topic, ts, body) in enumerate(self._records(mapper), 1):
+        records = enumerate(self._records(mapper), 1)
+        for seq, (topic, ts, body, _arrived) in sorted(records, key=lambda item: (item[1][3], item[0])):
             self.counts[topic] += 1
             yield topic, {"instrument": self.instrument, "seq": seq, "ts": ts, **body}
 
-    def _records(self, mapper: Mapper) -> Iterator[tuple[Topic, int, Record]]:
+    def _records(self, mapper: Mapper) -> Iterator[tuple[Topic, int, Record, int]]:
+        """Return topic, ts, body and arrival, in the order of the sequence."""
         for user, order in self._snapshot:
-            yield "orders", order.timestamp * MS, mapper.restated(user, order)
+            yield "orders", order.timestamp * MS, mapper.restated(user, order), 0
         for ts, best in self._quotes[0]:
-            yield "quotes", ts, _quote(best)
+            yield "quotes", ts, _quote(best), 0
+        complete = 0  # a quote can be known once all of its block has been seen
         for block, quotes in zip(self._blocks.items, self._quotes[1:], strict=True):
-            for _place, topic, body in mapper.block(block):
-                yield topic, block.ts, body
+            for _place, topic, body, arrived in mapper.block(block):
+                complete = max(complete, arrived)
+                yield topic, block.ts, body, arrived
             for ts, best in quotes:
-                yield "quotes", ts, _quote(best)
+                yield "quotes", ts, _quote(best), complete
 
     def notes(self) -> list[str]:
         """Return, once all records are read, what a reader of the findings should know, as sentences."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,7 +17,7 @@ from streams.sources.hyperliquid_files import Block, Diff, Fill, HyperliquidErro
 
 Record = dict[str, object]
 Place = tuple[int, int, int]  # the status it belongs to, rank there, place in its own array
-Item = tuple[Place, Topic, Record]
+
 
 SIDES: dict[str, Side] = {"B": "buy", "A": "sell"}
 KINDS = {"open": "new", "filled": "fill", "triggered": "triggered", "scheduledCancel": "canceled"}
@@ -39,6 +40,15 @@ REASONS = {
     "iocCancelRejected": "expiry",
 }  # all others: "venue"
 OWN, MATCH, DIFF = 0, 1, 2  # ranks: a status, the trades of its turn, what only diffs tell
+
+
+class Item(NamedTuple):
+    """A record and its place in the block; `arrived` in ns, 0 where that is not known."""
+
+    place: Place
+    topic: Topic
+    body: Record
+    arrived: int
 
 
 class Mapper:
@@ -71,7 +81,7 @@ class Mapper:
             else:
                 place = trade.place or (len(statuses), DIFF, number)
                 self.counts["trades: aggressor without status"] += 1
-            items.append((place, "trades", self._trade(trade)))
+            items.append(Item(place, "trades", self._trade(trade), trade.arrived))
             last_trade.update(dict.fromkeys((fill.oid for _user, fill in trade.rows.values()), place))
         for at, status in enumerate(statuses):
             oid = status.order.oid
@@ -81,8 +91,9 @@ class Mapper:
             place = (at, OWN, 0)
             if status.status == "filled":  # never before the trades it is about
                 place = max(place, last_trade.get(oid, place))
-            items.append((place, "orders", self._status(status, leaves)))
-        items.sort(key=lambda item: item[0])
+            arrived = block.arrived["order_statuses"][at]
+            items.append(Item(place, "orders", self._status(status, leaves), arrived))
+        items.sort(key=lambda item: item.place)
         return items
 
     def _diffs(
@@ -112,7 +123,8 @@ class Mapper:
                 reached = max(reached, ended[oid])
             else:
                 self.counts["diffs: without status or fill"] += 1
-                items.append((place, "orders", self._unexplained(diff)))
+                arrived = block.arrived["raw_book_diffs"][number]
+                items.append(Item(place, "orders", self._unexplained(diff), arrived))
                 continue
             self.counts["diffs: explained"] += 1
         return rests, items
@@ -195,10 +207,11 @@ class Mapper:
 
 
 class _Trade(msgspec.Struct):
-    """The rows that share a `tid`, by side; `place`: of the maker's book diff."""
+    """The rows that share a `tid`, by side; `place`: of the maker's book diff; `arrived`: the later row."""
 
     tid: int
     rows: dict[Side, tuple[str, Fill]]
+    arrived: int = 0
     place: Place | None = None
 
     @property
@@ -226,7 +239,7 @@ class _Trade(msgspec.Struct):
 def _trades(block: Block) -> list[_Trade]:
     """Return a block's trades in the order of their first rows."""
     trades: dict[int, _Trade] = {}
-    for user, fill in block.fills:
+    for (user, fill), arrived in zip(block.fills, block.arrived["fills"], strict=True):
         trade = trades.setdefault(fill.tid, _Trade(fill.tid, {}))
         side = SIDES[fill.side]
         if side in trade.rows or (trade.rows and (trade.first.px, trade.first.sz) != (fill.px, fill.sz)):
@@ -235,6 +248,7 @@ def _trades(block: Block) -> list[_Trade]:
                 f"and size, got another row: {side} {fill.sz} at {fill.px}; copy the archive again"
             )
         trade.rows[side] = (user, fill)
+        trade.arrived = max(trade.arrived, arrived)
     return list(trades.values())
 
 

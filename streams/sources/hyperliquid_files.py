@@ -106,13 +106,19 @@ class Fill(msgspec.Struct):
 
 
 class Block(msgspec.Struct):
-    """One block's events in array order; `ts` in ns."""
+    """One block's events in array order; `ts` in ns.
+
+    `arrived`: when each event was seen (ns), for the streaming copy; all 0 in the other, which came whole.
+    """
 
     number: int
     ts: int
     order_statuses: list[Status] = []
     raw_book_diffs: list[Diff] = []
     fills: list[tuple[str, Fill]] = []
+    arrived: dict[Kind, list[int]] = msgspec.field(
+        default_factory=lambda: {kind: [] for kind in get_args(Kind)}
+    )
 
 
 class Blocks(msgspec.Struct):
@@ -139,6 +145,7 @@ class Best(msgspec.Struct):
 
 
 class _Line(msgspec.Struct):
+    local_time: str
     block_time: str
     block_number: int
 
@@ -219,6 +226,7 @@ def read_blocks(folder: Path, copy: Copy, coin: str) -> Blocks:
         try:
             line = _lines[kind].decode(data)
             ts = _nanoseconds(line.block_time)
+            arrived = _nanoseconds(line.local_time) if copy == "streaming" else 0
         except (msgspec.MsgspecError, ValueError) as error:
             raise HyperliquidError(f"{path}: {where}: expected a node's {kind}, got {error}") from error
         number = line.block_number
@@ -230,7 +238,7 @@ def read_blocks(folder: Path, copy: Copy, coin: str) -> Blocks:
         if copy == "by_block" and number in seen[kind]:
             raise HyperliquidError(f"{path}: {where}: expected block {number} once, got it again; {AGAIN}")
         seen[kind].add(number)
-        _take(block, line, coin)
+        _take(block, line, coin, arrived)
     first, last = _range(path, copy, seen)
     items = [
         block for _number, block in sorted(blocks.items()) if block.order_statuses or block.raw_book_diffs
@@ -302,13 +310,19 @@ def _archive(path: Path) -> Iterator[tuple[Kind, str, bytes]]:
         raise HyperliquidError(f"{path}: expected files of all three kinds, got none of {missing}; {AGAIN}")
 
 
-def _take(block: Block, line: _Statuses | _Diffs | _Fills, coin: str) -> None:
+def _take(block: Block, line: _Statuses | _Diffs | _Fills, coin: str, arrived: int) -> None:
     if isinstance(line, _Statuses):
-        block.order_statuses += [event for event in line.events if event.order.coin == coin]
+        statuses = [event for event in line.events if event.order.coin == coin]
+        block.order_statuses += statuses
+        block.arrived["order_statuses"] += [arrived] * len(statuses)
     elif isinstance(line, _Diffs):
-        block.raw_book_diffs += [event for event in line.events if event.coin == coin]
+        diffs = [event for event in line.events if event.coin == coin]
+        block.raw_book_diffs += diffs
+        block.arrived["raw_book_diffs"] += [arrived] * len(diffs)
     else:
-        block.fills += [event for event in line.events if event[1].coin == coin]
+        fills = [event for event in line.events if event[1].coin == coin]
+        block.fills += fills
+        block.arrived["fills"] += [arrived] * len(fills)
 
 
 def _range(path: Path, copy: Copy, seen: dict[Kind, set[int]]) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -281,7 +281,12 @@ def test_the_streaming_copy_gives_the_same_alerts_and_the_same_book(days: dict[C
     assert ours.minutes == theirs.minutes
     for name in ("orders.jsonl", "trades.jsonl", "quotes.jsonl"):
         assert (ours.folder / name).read_bytes() == (theirs.folder / name).read_bytes()
+    arrival = [record["seq"] for _topic, record in load(DATA, copy="streaming")]
+    assert sorted(arrival) == list(range(1, 93_007))
+    disordered = sum(seq < greatest for seq, greatest in zip(arrival, accumulate(arrival, max), strict=True))
+    assert disordered == 9  # trades that were seen before their aggressor's order
     print(f"compared {len(contents[0])} alerts, {len(ours.book())} resting orders, 3 files")
+    print(f"{disordered} of {len(arrival)} records of the streaming copy come after one of a greater seq")
 
 
 def test_the_vaults_are_one_groups_makers_and_all_others_clients(raw: Raw, day: Day) -> None:

@@ -99,7 +99,8 @@ def capture(
 ) -> Path:
     """Write both copies of a capture: `blocks` from HEIGHT + 1 on, each (statuses, diffs, fills).
 
-    In the streaming copy each file has later blocks' lines between and before earlier ones'.
+    In the streaming copy each file has later blocks' lines between and before earlier ones', and fills are
+    seen a second before statuses.
     """
     folder.mkdir(exist_ok=True)
     kinds = ("order_statuses", "raw_book_diffs", "fills")
@@ -107,7 +108,7 @@ def capture(
     streaming: dict[str, list[Row]] = {}
     for at, kind in enumerate(kinds):
         rows = [
-            {"local_time": stamp(at), "block_time": stamp(number), "block_number": HEIGHT + number,
+            {"local_time": stamp(number + 5), "block_time": stamp(number), "block_number": HEIGHT + number,
              "events": lists[at]}
             for number, lists in enumerate(blocks, 1)
         ]  # fmt: skip
@@ -116,6 +117,8 @@ def capture(
         mixed: list[Row] = []
         while any(single):
             mixed += [events.pop(0) for events in reversed(single) if events]
+        for place, row in enumerate(mixed):
+            row["local_time"] = f"2026-05-05T17:39:{17 - at}.{place:09d}"
         streaming[f"node_{kind}_streaming"] = mixed
     named = f"{HEIGHT + 1}_{HEIGHT + len(blocks)}.tar.gz"
     (folder / f"by_block_btc_{named}").write_bytes(packed(by_block))
@@ -212,11 +215,21 @@ def test_records_come_in_the_order_of_the_chain(tmp_path: Path) -> None:
 def test_both_copies_give_the_same_bytes(tmp_path: Path) -> None:
     folder = traded(tmp_path)
     ours, theirs = (
-        [(topic, codec.encode(record)) for topic, record in load(folder, copy=copy)]
+        {record["seq"]: (topic, codec.encode(record)) for topic, record in load(folder, copy=copy)}
         for copy in ("by_block", "streaming")
     )
     assert ours == theirs
-    assert len(ours) == 17
+    assert list(ours) == sorted(theirs) == list(range(1, 18))
+    assert list(theirs) == [1, 2, 3, 4, 5, 8, 9, 16, 6, 7, 10, 11, 12, 13, 14, 15, 17]
+
+
+def test_a_disordered_copy_is_put_right_by_seq(tmp_path: Path) -> None:
+    folder = traded(tmp_path)
+    alerts = [
+        [codec.encode_alert(alert) for alert in replayed(tmp_path / copy, folder, copy=copy).alerts]
+        for copy in ("by_block", "streaming")
+    ]
+    assert alerts[0] == alerts[1] != []
 
 
 def test_seq_counts_from_1_and_len_tells_how_many(tmp_path: Path) -> None:
