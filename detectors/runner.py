@@ -124,13 +124,13 @@ class Runner:
 
     def _refused(self, entry: RefusedEntry) -> list[Output]:
         """A refused record that carries a finding on the venue's record."""
-        market = self._markets.get(entry.instrument or "")
         if (
-            market is None
+            not entry.instrument
             or entry.seq is None
             or entry.reason not in ("duplicate", "conflict", "partition_mismatch")
         ):
             return []
+        market = self._markets.get(entry.instrument) or self._open(entry.instrument)
         market.fault(entry.reason, entry.seq, entry.seq, entry.ts or market.time, entry.detail)
         out: list[Output] = list(market.out)
         market.out = []

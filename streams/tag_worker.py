@@ -2,6 +2,9 @@
 
 Its only durable state is the journal (snapshots save reading it from the start). An offset of a source is
 committed once everything before it is in the journal and acknowledged. DESIGN.md 4.6 to 4.10.
+
+A fact that was acknowledged before a record was published is known when that record is tagged: `reference` is
+read to its end after a batch has come in and before it is looked at, and no clock is asked.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ class TagWorker:
         self.folder = worker.snapshot_folder(settings, STAGE)
         self.reference = ReferenceFeed(settings)
         self.reading = asyncio.Lock()
+        self.reference_read = 0.0  # when (monotonic seconds) the latest reading of it began
         self.facts: dict[str, Fact] = {}
         self.directory = Directory()
         text = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
@@ -179,6 +183,7 @@ class TagWorker:
 
     async def _read_reference(self) -> None:
         async with self.reading:
+            began = time.monotonic()
             facts, rulebook = await asyncio.to_thread(self.reference.fresh)
             # No await from here on: a role and the fact behind it stay in the journal's order.
             for refusal in self.reference.refused:
@@ -192,16 +197,19 @@ class TagWorker:
                 self.tagger.max_future = rulebook.venue.max_future
             for part in self.parts.values():
                 part.learn(facts, self.rulebook)
+            self.reference_read = began
 
     # ---- records ------------------------------------------------------------------------------------
 
     async def _agent(self, stream: faust.StreamT[Any]) -> None:
         async for event in stream.events():
             message = event.message
-            part = self.parts.get(message.partition)
-            if part is None or message.generation_id != part.generation:
-                continue
             try:
+                while self.reference_read < message.value.received:
+                    await self._read_reference()
+                part = self.parts.get(message.partition)
+                if part is None or message.generation_id != part.generation:
+                    continue
                 self._take(part, self.topics[message.topic], message.value)
                 if len(part.out) >= FRAME_ENTRIES:
                     await self._flush(part)

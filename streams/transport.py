@@ -1,14 +1,15 @@
 """Faust over aiokafka in batches: one Faust message a (partition, fetch), and commits only of what is safe.
 
 Stock Faust makes four tasks a message and acknowledges what it could not process. Here the value of a Faust
-message is a list of aiokafka records, and what is committed is `consumer.safe[tp]`, set by the worker once
+message is a `Batch` of aiokafka records, and what is committed is `consumer.safe[tp]`, set by the worker once
 the offset's effects are durable. DESIGN.md sections 4.4, 4.5 and 5.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
@@ -18,6 +19,16 @@ from faust.types.tuples import ConsumerMessage
 MAX_RECORDS = 2_000  # in one batch
 FETCH_WAIT_MS = 100  # the driver's hard-coded 1500 is a latency floor
 SeekHook = Callable[[set[TP]], Mapping[TP, int]]
+
+
+class Batch(list[Any]):
+    """aiokafka records of one partition, in order; `received`: when (monotonic seconds) they came in."""
+
+    received: float
+
+    def __init__(self, records: Iterable[Any]) -> None:
+        super().__init__(records)
+        self.received = time.monotonic()
 
 
 class FetchState:
@@ -130,7 +141,7 @@ def _message(tp: TP, records: Any, generation: int) -> ConsumerMessage:
         timestamp_type=last.timestamp_type,
         headers=[],
         key=None,
-        value=records,
+        value=Batch(records),  # type: ignore[arg-type]  # Faust hands it on as it is
         checksum=None,
         serialized_key_size=0,
         serialized_value_size=0,

@@ -61,10 +61,16 @@ def connect(root: Path) -> duckdb.DuckDBPyConnection:
         raise FileNotFoundError(f"{root}: expected a lake; the folder does not exist")
     zone = ZONE
     if path.exists():
-        connection = duckdb.connect(str(path), read_only=True)
+        connection = _open(path)
         place, zone = connection.sql("select lake_root(), lake_zone()").fetchall()[0]
         if place == str(root):
             return connection
         connection.close()
     publish(root, zone)
-    return duckdb.connect(str(path), read_only=True)
+    return _open(path)
+
+
+def _open(path: Path) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(str(path), read_only=True)
+    connection.execute("set TimeZone = 'UTC'")  # what a person reads must not depend on the machine
+    return connection
