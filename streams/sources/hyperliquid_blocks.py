@@ -85,9 +85,11 @@ class Mapper:
             last_trade.update(dict.fromkeys((fill.oid for _user, fill in trade.rows.values()), place))
         for at, status in enumerate(statuses):
             oid = status.order.oid
-            leaves = rests.get(oid, status.order.sz) if status.status == "open" else status.order.sz
-            if oid in rests and aggressed[oid]:  # it took first, then rested with what was left
-                leaves = text(self._decimals[rests[oid]] + aggressed[oid])
+            leaves = status.order.sz
+            if status.status == "open" and oid in rests:
+                leaves = rests[oid]
+                if aggressed[oid]:  # it took first, then rested with what was left
+                    leaves = text(self._decimals[leaves] + aggressed[oid])
             place = (at, OWN, 0)
             if status.status == "filled":  # never before the trades it is about
                 place = max(place, last_trade.get(oid, place))

@@ -301,12 +301,18 @@ def test_a_fill_never_comes_before_the_trade_it_is_about(tmp_path: Path) -> None
 def test_a_taker_that_rests_enters_with_what_it_took_and_what_rested(tmp_path: Path) -> None:
     records = one_block(
         tmp_path,
-        [status("open", "c4", terms(10, "B", "100.0", "0.5"))],
-        [diff(VAULT_A, 3, "A", "100.0", "remove"), new("c4", 10, "B", "100.0", "0.25")],
+        [
+            status("open", "c4", terms(10, "B", "100.0", "0.5")),
+            status("canceled", "c4", terms(10, "B", "100.0", "0.25")),
+        ],
+        [
+            diff(VAULT_A, 3, "A", "100.0", "remove"), new("c4", 10, "B", "100.0", "0.25"),
+            diff("c4", 10, "B", "100.0", "remove"),
+        ],
         fills(7, "100.0", "0.2", ("c4", 10, "B"), (VAULT_A, 3)),
-    )
+    )  # fmt: skip
     assert [(record["exec_type"], record.get("leaves_qty")) for record in records] == [
-        ("new", "0.45"), ("trade", None),
+        ("new", "0.45"), ("trade", None), ("canceled", "0.25"),
     ]  # fmt: skip
 
 
