@@ -255,7 +255,7 @@ class Market:
         if self.book.turn is not None and self.book.turn.ts <= ts:
             self.settle()
         if self.own_time is not None and self.own_time <= ts:
-            self.transitions.check_crossed(self.own_time, ts + 1)
+            self.transitions.check_crossed(self.own_time, max(ts, self.own_time + 1))
         self._fire(ts + 1)
         self.time = max(self.time, ts)
         for rule, state in self._hooked("on_clock"):

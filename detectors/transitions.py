@@ -156,9 +156,11 @@ class Transitions:
 
     def _trigger(self, entry: OrderEntry, order: Order) -> None:
         self.market.book.lift(order)
-        order.ord_type = "limit" if order.ord_type == "stop_limit" else "market"
-        if order.ord_type == "limit" and entry.price is not None:
-            order.price = entry.price
+        if order.ord_type == "stop_limit":
+            order.ord_type = "limit"
+            order.price = entry.price if entry.price is not None else order.price
+        elif order.ord_type == "stop":
+            order.ord_type = "market"
         if order.state != "suspended":
             order.state = "live"
         order.stamp = order.active_seq = entry.seq

@@ -111,10 +111,10 @@ class ClientPriority(Rule):
     >>> ClientPriority.Parameters().mode
     'price_time'
 
-    Choices where the text is silent. A fill outside any turn is a match of its own. An untriggered stop ranks
-    as a market order (it is exempt anyway). `min_qty` is tested against what is left when C's turn to be
-    allocated comes. `undecided_qty` is the equal-price quantity that could not be compared because A's stamp
-    is unknown. A retraction by cure is said at the cure; if that cure is busted, the alert returns. A
+    Choices where the text is silent. A fill outside any turn is a match of its own. `min_qty` is tested against what is left when C's turn to be
+    allocated comes. `undecided_qty` is what is left of q, at most the equal-price quantity that could not be
+    compared because A's stamp is unknown; such orders are not counted as exempt either. An untriggered stop
+    without a limit is no market order: neither harmed nor exempt. A retraction by cure is said at the cure; if that cure is busted, the alert returns. A
     corrected fill is judged against the book as it stands at the correction, and is degraded.
     A fill without an account has its order's. Without a tick size the smallest price step (1e-8) stands for
     it. An auction match is `not_continuous`.
@@ -227,7 +227,7 @@ class ClientPriority(Rule):
             return
         off_book = trade.match_type in OFF_BOOK
         price_time_engine = self._price_time_engine(market, trade)
-        if not off_book and parameters.mode == "price_time" and not price_time_engine:
+        if parameters.mode == "price_time" and not price_time_engine:
             self._switch_off(market, state, trade)
             return
         order_id = trade.buy_order_id if side == "buy" else trade.sell_order_id
@@ -247,16 +247,20 @@ class ClientPriority(Rule):
         key = f"{trade.trade_id} {side}"
         before = state.judged.get(key)  # of a fill that is corrected under its own id
         said = {pair.order_id: pair.revision for pair in before.harmed} if before is not None else {}
-        ahead, undecided = candidates(market, fill)
-        rest = trade.qty or 0
+        rest, undecided = trade.qty or 0, 0
         harmed: list[Harmed] = []
-        for candidate in ahead:
+        for candidate in candidates(market, fill):
             order = candidate.order
             exempt = candidate.exempt or late_exemption(market, fill, order, rest)
             if exempt is not None:
-                day.exempt[exempt] = day.exempt.get(exempt, 0) + 1
+                if candidate.compared:
+                    day.exempt[exempt] = day.exempt.get(exempt, 0) + 1
                 continue
-            harm = min(rest, max(0, candidate.counting - self._owed(state, match, side, order.order_id)))
+            entitled = max(0, candidate.counting - self._owed(state, match, side, order.order_id))
+            if not candidate.compared:
+                undecided += entitled
+                continue
+            harm = min(rest, entitled)
             if harm > 0:
                 rest -= harm
                 harmed.append(
