@@ -56,7 +56,9 @@ class Order(msgspec.Struct, gc=False):
     @property
     def immediate(self) -> bool:
         """True if nothing of it may rest: market, IOC and FOK orders die with their turn."""
-        return self.state != "untriggered" and (self.ord_type == "market" or self.time_in_force in ("ioc", "fok"))
+        return self.state != "untriggered" and (
+            self.ord_type == "market" or self.time_in_force in ("ioc", "fok")
+        )
 
 
 class Level:

@@ -15,6 +15,7 @@ import msgspec
 from detectors.affiliation import Party
 from detectors.base import Rule
 from detectors.book import Book, Order, Turn
+from detectors.history import History
 from detectors.ledger import DataFault, Ledger
 from detectors.sequence import Sequence, Verdict
 from detectors.trading_day import trading_day
@@ -31,7 +32,16 @@ if TYPE_CHECKING:
 Timer = tuple[int, str, str, str]  # due, breach id or nothing, instance, key
 PREVENTION = ("self_trade_prevention", "mm_protection")
 MAX_FAULTS = 1_000
-MAX_TRADES = 100_000  # fills that a bust or correction can still find, an instrument
+MAX_TRADES = 20_000  # fills that a correction can still find, an instrument
+
+
+class KeptTrade(msgspec.Struct):
+    """A fill that a bust or correction can find. `match`: seq of the record that began its turn, or its own."""
+
+    trade: TradeEntry
+    match: int
+    busted: bool = False
+    corrected: bool = False
 
 
 class MarketState(msgspec.Struct):
@@ -48,7 +58,8 @@ class MarketState(msgspec.Struct):
     in_turn: list[str]
     pending: list[QuoteEntry]
     timers: list[Timer]
-    trades: dict[str, TradeEntry]
+    trades: dict[str, KeptTrade]
+    history: History
     renamed: dict[str, str]
     match_ids: dict[str, int]
     ledger: Ledger
@@ -68,7 +79,7 @@ class Market:
         self.time = 0  # greatest ts of own entries and clocks
         self.own_time: int | None = None  # greatest ts of own entries
         self.timers: list[Timer] = []
-        self.trades: dict[str, TradeEntry] = {}  # by trade id, while a bust can reach it; busted: trade_cancel
+        self.trades: dict[str, KeptTrade] = {}  # by trade id, while a bust can reach it
         self.renamed: dict[str, str] = {}  # trade id -> the id its correction gave it
         self.match_ids: dict[str, int] = {}  # match id -> seq of the match's first trade; bounded memory
         self.matching: Turn | None = None  # the turn that the entry in hand goes on with
@@ -77,7 +88,11 @@ class Market:
         self.flags: dict[str, int] = {}  # latches of data quality
         self.seq = 0  # of the entry being applied
         self.late = False
-        self.correcting = False  # the trade in hand is a correction: judged, but neither new nor volume
+        self.correcting: KeptTrade | None = None  # what the fill in hand corrects: judged, but not new
+        self.past: Book | None = (
+            None  # the book just before the seq of the fill in hand, where that is corrected
+        )
+        self.history = History()
         self.cache: dict[str, Any] = {}  # derived values, never part of a snapshot
         self.out: list[Alert | Metric] = []
         self.states: dict[str, Any] = {rule.instance.name: rule.State() for rule in context.rules}
@@ -94,8 +109,13 @@ class Market:
         account = trade.buy_account if side == "buy" else trade.sell_account
         if account is not None:
             return account
-        order = self.book.find(trade.buy_order_id if side == "buy" else trade.sell_order_id)
+        order = self.view.find(trade.buy_order_id if side == "buy" else trade.sell_order_id)
         return order.account if order is not None else None
+
+    @property
+    def view(self) -> Book:
+        """The book just before the fill in hand: as it is, or for a corrected fill as it was then."""
+        return self.past if self.past is not None else self.book
 
     def day(self, ts: int) -> str:
         """Return the trading day (ISO date, the rulebook's zone) of `ts`."""
@@ -178,8 +198,8 @@ class Market:
         )
         if before is not None and _same(before, alert):
             return None
-        if trade_id is not None and breach not in (rest := self.ledger.by_trade.setdefault(trade_id, [])):
-            rest.append(breach)
+        if trade_id is not None:
+            self.ledger.rest(breach, trade_id)
         self._emit(alert)
         return alert
 
@@ -196,7 +216,7 @@ class Market:
         )
 
     def _emit(self, alert: Alert) -> None:
-        self.ledger.alerts[alert.breach_id] = alert
+        self.ledger.put(alert)
         self.out.append(alert)
 
     def fault(
@@ -262,13 +282,14 @@ class Market:
             self._guard(rule, rule.on_clock, state, ts, end)
         horizon = self.time - self.context.bust_horizon
         self.ledger.forget(horizon)
-        while self.trades and self.trades[oldest := next(iter(self.trades))].ts < horizon:
+        while self.trades and self.trades[oldest := next(iter(self.trades))].trade.ts < horizon:
             self._forget_trade(oldest)
 
     def settle(self) -> None:
         """End the open turn, then compare the venue's quotes that came meanwhile with the book."""
         turn = self.book.turn
         if turn is not None:
+            self.history.change(self.book, turn.order_id, None)
             self.book.end_turn()
             self.in_turn.clear()
             self.transitions.watch_cross(turn.begin_seq)
@@ -337,21 +358,27 @@ class Market:
         first = entry.order_id is not None and self.book.find(entry.order_id) is None
         for rule, state in self._hooked("on_order"):
             self._guard(rule, rule.on_order, state, entry, first)
+        if entry.order_id is not None:
+            self.history.change(self.book, entry.order_id, entry)
         self.transitions.order(entry)
 
     def _trade(self, entry: TradeEntry) -> None:
         if entry.exec_type == "trade":
             for rule, state in self._hooked("on_trade"):
                 self._guard(rule, rule.on_trade, state, entry)
-            self._remember(entry)
+            match = self.matching.begin_seq if self.matching is not None else entry.seq
+            self._remember(KeptTrade(entry, match))
+            self.history.mark(entry.seq)
+            for order_id in (entry.buy_order_id, entry.sell_order_id):
+                if order_id is not None:
+                    self.history.change(self.book, order_id, entry)
             self.transitions.trade(entry)
             return
         self._bust(entry)
 
-    def _remember(self, trade: TradeEntry) -> None:
-        self.renamed.pop(trade.trade_id, None)
-        self.trades.pop(trade.trade_id, None)
-        self.trades[trade.trade_id] = trade
+    def _remember(self, kept: KeptTrade) -> None:
+        self.renamed.pop(kept.trade.trade_id, None)
+        self.trades[kept.trade.trade_id] = kept
         if len(self.trades) > MAX_TRADES:
             self._forget_trade(next(iter(self.trades)))
 
@@ -367,38 +394,54 @@ class Market:
         trade_id = self.renamed.get(trade_id, trade_id)
         was = self.trades.get(trade_id)
         if was is None:
-            if "forgot_trades" in self.flags:
+            if "forgot_trades" in self.flags and (
+                not self._take_back(trade_id, entry) or entry.exec_type == "trade_correct"
+            ):
                 self.fault(
                     "late_bust", entry.seq, entry.seq, entry.ts,
-                    f"bust of trade {trade_id}, which was never seen or is no longer kept",
+                    f"{entry.exec_type} of trade {trade_id}, which was never seen or is no longer kept",
                 )  # fmt: skip
             return
-        if was.exec_type == "trade_cancel":
+        if was.busted:
             return
-        if entry.ts > was.ts + self.context.bust_horizon:
+        if entry.ts > was.trade.ts + self.context.bust_horizon:
             self.fault(
-                "late_bust", entry.seq, entry.seq, entry.ts, f"bust of trade {trade_id} of seq {was.seq}"
-            )
+                "late_bust", entry.seq, entry.seq, entry.ts,
+                f"{entry.exec_type} of trade {trade_id} of seq {was.trade.seq}",
+            )  # fmt: skip
             return
-        self.trades[trade_id] = msgspec.structs.replace(was, exec_type="trade_cancel")
+        was.busted = True
+        self._take_back(trade_id, entry)
+        if entry.exec_type == "trade_correct":
+            self._correct(was, entry)
+
+    def _take_back(self, trade_id: str, entry: TradeEntry) -> bool:
+        """What rests on the fill is retracted; return True if any alert was."""
         for rule, state in self._hooked("on_bust"):
             self._guard(rule, rule.on_bust, state, trade_id, entry)
-        for breach in self.ledger.by_trade.pop(trade_id, []):
-            alert = self.ledger.alerts.get(breach)
-            if alert is not None and alert.status != "retracted":
-                self.restate(alert, status="retracted", status_reason="busted")
-        if entry.exec_type == "trade_correct":
-            corrected = _corrected(was, entry)
-            self._remember(corrected)
-            if corrected.trade_id != trade_id:
-                self.renamed[trade_id] = corrected.trade_id
-                for name, now in list(self.renamed.items()):
-                    if now == trade_id:
-                        self.renamed[name] = corrected.trade_id
-            self.correcting = True
-            for rule, state in self._hooked("on_trade"):
-                self._guard(rule, rule.on_trade, state, corrected)
-            self.correcting = False
+        resting = self.ledger.busted(trade_id)
+        for alert in resting:
+            self.restate(alert, status="retracted", status_reason="busted")
+        return bool(resting)
+
+    def _correct(self, was: KeptTrade, entry: TradeEntry) -> None:
+        """A bust and a fill with the new values at the old seq, judged with the book just before that seq."""
+        trade_id = was.trade.trade_id
+        corrected = _corrected(was.trade, entry)
+        self._remember(KeptTrade(corrected, was.match, corrected=True))
+        if corrected.trade_id != trade_id:
+            self.renamed[trade_id] = corrected.trade_id
+            for name, now in list(self.renamed.items()):
+                if now == trade_id:
+                    self.renamed[name] = corrected.trade_id
+        self.correcting = was
+        self.past = self.history.book_before(self.book, corrected.seq)
+        doubtful = self.past is None
+        late, self.late = self.late, self.late or doubtful
+        for rule, state in self._hooked("on_trade"):
+            self._guard(rule, rule.on_trade, state, corrected)
+        self.late = late
+        self.correcting = self.past = None
 
     def _quote(self, entry: QuoteEntry) -> None:
         for rule, state in self._hooked("on_quote"):
@@ -452,6 +495,7 @@ class Market:
             pending=self.pending,
             timers=sorted(self.timers),
             trades=self.trades,
+            history=self.history,
             renamed=self.renamed,
             match_ids=self.match_ids,
             ledger=self.ledger,
@@ -467,7 +511,7 @@ class Market:
         market.sequence, market.time, market.own_time = data.sequence, data.time, data.own_time
         market.in_turn, market.pending, market.timers = data.in_turn, data.pending, list(data.timers)
         market.trades, market.ledger, market.flags = data.trades, data.ledger, data.flags
-        market.renamed, market.match_ids = data.renamed, data.match_ids
+        market.renamed, market.match_ids, market.history = data.renamed, data.match_ids, data.history
         book.start_known, book.turn = data.start_known, data.turn
         book.orders = {order.order_id: order for order in data.orders}
         book.aside = {order.order_id: order for order in data.orders if not order.resting}

@@ -255,7 +255,10 @@ class Transitions:
         if not market.late:
             behind = (market.own_time or entry.ts) - entry.ts
         if isinstance(entry, OrderEntry):
-            for moment, name in ((entry.ts_ack, "after its ts_ack"), (entry.ts_published, "after its ts_published")):
+            for moment, name in (
+                (entry.ts_ack, "after its ts_ack"),
+                (entry.ts_published, "after its ts_published"),
+            ):
                 if moment is not None and entry.ts - moment > behind:
                     behind, what = entry.ts - moment, name
             if entry.ts_gateway is not None and entry.ts_gateway - entry.ts > behind:
@@ -303,7 +306,11 @@ class Transitions:
                 market.flags["crossed_told"] = 1
                 bid, ask = market.book.bids.best_displayed(), market.book.asks.best_displayed()
                 market.fault(
-                    "crossed_book", seq, seq, moment, f"bid {text(bid or 0)} is not below ask {text(ask or 0)}"
+                    "crossed_book",
+                    seq,
+                    seq,
+                    moment,
+                    f"bid {text(bid or 0)} is not below ask {text(ask or 0)}",
                 )
                 return
             moment = directory.next_phase_change(market.instrument, moment)

@@ -38,7 +38,9 @@ def _side(ladder: Ladder, middle: int) -> Vector:
     band, reach = 0, BANDS[0] * middle
     for key in ladder.keys:
         price = key * ladder.sign
-        distance = 10_000 * (2 * key - middle * ladder.sign)  # below 0: hidden, better than the displayed best
+        distance = 10_000 * (
+            2 * key - middle * ladder.sign
+        )  # below 0: hidden, better than the displayed best
         while distance > reach:
             sums += (base, quote, base_others, quote_others)
             band += 1

@@ -55,7 +55,7 @@ class Fill(msgspec.Struct, frozen=True):
 
 def candidates(market: Market, fill: Fill) -> list[Candidate]:
     """Return the disadvantaged orders in allocation order, and those at an equal price not compared."""
-    trade, book = fill.trade, market.book
+    trade, book = fill.trade, market.view
     price = trade.price or 0
     taker = book.find(trade.buy_order_id if trade.aggressor == "buy" else trade.sell_order_id)
     bound = trade.seq
@@ -92,13 +92,13 @@ def candidates(market: Market, fill: Fill) -> list[Candidate]:
 
 def _orders_ahead(market: Market, fill: Fill, price: int) -> Iterator[Order]:
     """Every order of the side that may be ahead: resting at a price not yet excluded, or not resting."""
-    ladder = market.book.ladder(fill.side)
+    ladder = market.view.ladder(fill.side)
     worst = price * ladder.sign + (fill.improvement if fill.client_first else 0)
     for key in ladder.keys:
         if key > worst:
             break
         yield from ladder.levels[key].orders.values()
-    for order in market.book.aside.values():
+    for order in market.view.aside.values():
         if order.side == fill.side:
             yield order
 

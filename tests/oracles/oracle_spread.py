@@ -182,11 +182,7 @@ class Spread:
                     into["unknown_ns"] += ns
                 elif self.view.at(a).phase(market.instrument) != "continuous":
                     into["excluded_ns"] += ns
-                elif (
-                    known_from is None
-                    or a < known_from
-                    or any(g <= a < h for g, h in market.gaps)
-                ):
+                elif known_from is None or a < known_from or any(g <= a < h for g, h in market.gaps):
                     into["unknown_ns"] += ns
                 else:
                     self._add(into, state, ns)
