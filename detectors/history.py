@@ -1,4 +1,4 @@
-"""What the last changes of a book were, so that a corrected fill can be judged with the book of its old seq."""
+"""The last changes of a book: a corrected fill is judged with the book of its old seq."""
 
 from __future__ import annotations
 

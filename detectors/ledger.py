@@ -72,8 +72,19 @@ class Ledger(msgspec.Struct):
                 found[breach] = alert
         return list(found.values())
 
+    def touched(self, fault: DataFault) -> list[Alert]:
+        """Return the alerts not marked as degraded yet whose evidence touches a fault."""
+        found: dict[str, Alert] = {}
+        for reach, breach in reversed(self.sound):
+            if reach < fault.first_seq:
+                break
+            alert = self.alerts.get(breach)
+            if alert is not None and not alert.dq_degraded and fault.touches(alert.evidence):
+                found[breach] = alert
+        return list(found.values())
+
     def forget(self, before_ts: int) -> None:
-        """Drop what no bust can reach any more: breaches older than `before_ts`, as far as they come first."""
+        """Drop what no bust can reach any more: breaches older than `before_ts` that come first."""
         while self.alerts:
             breach = next(iter(self.alerts))
             alert = self.alerts[breach]

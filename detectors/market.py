@@ -36,7 +36,7 @@ MAX_TRADES = 20_000  # fills that a correction can still find, an instrument
 
 
 class KeptTrade(msgspec.Struct):
-    """A fill that a bust or correction can find. `match`: seq of the record that began its turn, or its own."""
+    """A fill that a bust or correction can find. `match`: seq at which its turn began, or its own."""
 
     trade: TradeEntry
     match: int
@@ -128,7 +128,7 @@ class Market:
     def wake(self, rule: Rule, due: int, key: str = "", anchor: Anchor | None = None) -> None:
         """Ask for `rule.on_timer(market, state, due, key)` once all events with ts <= due are in.
 
-        `anchor`: of the breach that it decides; what is due at one time is decided in the order of breach ids.
+        `anchor`: of the breach that it decides: what is due at one time goes in the order of breach ids.
         """
         name = rule.instance.name
         breach = "" if anchor is None else breach_id(rule.name, name, self.instrument, anchor)
@@ -224,8 +224,14 @@ class Market:
     ) -> None:
         """Record a data-quality finding and mark what rests on it. `missing`: the seqs never came."""
         if kind not in ("duplicate", "no_accounts", "stale_reference"):
-            self.ledger.faults.append(DataFault(first_seq, last_seq, missing))
+            fault = DataFault(first_seq, last_seq, missing)
+            self.ledger.faults.append(fault)
             del self.ledger.faults[:-MAX_FAULTS]
+            for alert in self.ledger.touched(
+                fault
+            ):  # what came first, the alert or the fault, decides nothing
+                if alert.rule != self.context.integrity.name:
+                    self.restate(alert, dq_degraded=True)
         self.context.integrity.report(self, kind, first_seq, last_seq, ts, detail)
 
     # ---- applying the journal -----------------------------------------------------------------------
@@ -349,8 +355,8 @@ class Market:
     def time_known(self) -> bool:
         """False before the book's start is known and in a data gap.
 
-        Known time begins at the first record that is not `restated`, at or after seq 1 or the first `restated`
-        one; a gap lasts from the time before the missing seqs to the next such record.
+        Known time begins at the first record that is not `restated`, at or after seq 1 or the first
+        `restated` one; a gap lasts from the time before the missing seqs to the next such record.
         """
         return "started" in self.flags and "gap" not in self.flags
 
@@ -389,7 +395,7 @@ class Market:
             self.renamed = {old: new for old, new in self.renamed.items() if new != trade_id}
 
     def _bust(self, entry: TradeEntry) -> None:
-        """A bust or correction; of a fill never seen, or busted already, it says nothing (SPEC.md names orders)."""
+        """A bust or correction; that of a fill never seen, or busted already, says nothing."""
         trade_id = entry.orig_trade_id or entry.trade_id
         trade_id = self.renamed.get(trade_id, trade_id)
         was = self.trades.get(trade_id)

@@ -247,7 +247,7 @@ class Transitions:
     # ---- what cannot be right -----------------------------------------------------------------------
 
     def check_time(self, entry: EventEntry) -> None:
-        """A record stamped more than the allowance before the instrument's time, or against its own stamps."""
+        """A record stamped too long before the instrument's time, or against its own other stamps."""
         market = self.market
         if isinstance(entry, OrderEntry) and entry.exec_type == "restated":
             return
@@ -283,7 +283,7 @@ class Transitions:
             )  # fmt: skip
 
     def watch_cross(self, seq: int) -> None:
-        """After a turn, or an entry outside one: remember the seq after which the displayed book is crossed."""
+        """After a turn, or an entry outside one: remember the seq since which the book is crossed."""
         flags = self.market.flags
         bid = self.market.book.bids.best_displayed()
         ask = self.market.book.asks.best_displayed() if bid is not None else None

@@ -35,7 +35,7 @@ MAX_SUPPORTS = 1_000
 
 
 class Stranger(msgspec.Struct):
-    """An order that the book does not know: what its first record or fill said. `entered`: it had a record."""
+    """An order that the book does not know: its first record or fill. `entered`: it had a record."""
 
     account: str | None
     flag: bool
@@ -74,10 +74,10 @@ class AffiliateFlag(Rule):
     Choices where the text is silent: missing, null and false are one value on every record of an order, a
     cancel included, so an adapter must carry the flag on all of them. Only an order's first record enters it;
     the flag of an order that no record entered is that of its first fill. A record or a side of a trade
-    without an account gives `no_accounts` (data quality), once an instrument and day, but can be `mutated`. A bust
-    retracts the findings on that fill, a `mutated` seen on it (it is not raised again), and a day's finding
-    that rests on busted fills only (it is, by the day's next record; otherwise it goes on with the first
-    record that stands). A corrected fill is judged as a fill with its new values at the old seq.
+    without an account gives `no_accounts` (data quality), once an instrument and day, but can be `mutated`. A
+    bust retracts the findings on that fill, a `mutated` seen on it (it is not raised again), and a day's
+    finding that rests on busted fills only (it is, by the day's next record; otherwise it goes on with the
+    first record that stands). A corrected fill is judged as a fill with its new values at the old seq.
 
     Misses: a joint venture of two unrelated parents joins both groups; a member of the group registered as
     independent has role affiliate. Source: SPEC.md I1; cf. RTS 8 art. 2(1)(f) (secondary).

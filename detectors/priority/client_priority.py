@@ -126,14 +126,14 @@ class ClientPriority(Rule):
     >>> ClientPriority.Parameters().mode
     'price_time'
 
-    Choices where the text is silent. A fill outside any turn is a match of its own. `min_qty` is tested against
-    what is left when C's turn to be allocated comes. `undecided_qty` is what is left of q, at most the
-    equal-price quantity that could not be compared because A's stamp is unknown; such orders are not counted as
-    exempt either. An untriggered stop without a limit is no market order: neither harmed nor exempt. A
-    retraction by cure is said at the cure; if that cure is busted, the alert returns. A corrected fill is judged
-    with the book just before its old seq, cured by what has come since, and degraded where that book is no
-    longer known (2,000 changes back). A fill without an account has its order's. Without a tick size the
-    smallest price step (1e-8) stands for it. An auction match is `not_continuous`.
+    Choices where the text is silent. A fill outside any turn is a match of its own. `min_qty` is tested
+    against what is left when C's turn to be allocated comes. `undecided_qty` is what is left of q, at most
+    the equal-price quantity that could not be compared because A's stamp is unknown; such orders are not
+    counted as exempt either. An untriggered stop without a limit is no market order: neither harmed nor
+    exempt. A retraction by cure is said at the cure; if that cure is busted, the alert returns. A corrected
+    fill is judged with the book just before its old seq, cured by what has come since, and degraded where
+    that book is no longer known (2,000 changes back). A fill without an account has its order's. Without a
+    tick size the smallest price step (1e-8) stands for it. An auction match is `not_continuous`.
 
     Misses: auctions; orders still at a gateway (counted as `gateway_overtakes`); exposure in another
     instrument; engines that are not price-time (the mode switches itself off and says so); an affiliate that
@@ -160,10 +160,9 @@ class ClientPriority(Rule):
         """Judge both sides, then let the trade cure earlier fills."""
         corrects = market.correcting
         turn = market.matching
+        match = turn.begin_seq if turn is not None else trade.seq
         if corrects is not None:
             match = corrects.match
-        else:
-            match = turn.begin_seq if turn is not None else trade.seq
         found = self.parameters(trade.ts)
         judged: list[Judged] = []
         if found is not None:
@@ -381,7 +380,7 @@ class ClientPriority(Rule):
     def _owed(
         self, market: Market, state: ClientPriorityState, match: int, side: Side, order_id: str, seq: int
     ) -> int:
-        """Return what earlier fills of the same match took from C and had not been given back before `seq`."""
+        """Return what earlier fills of the match took from C and had not been given back before `seq`."""
         among = state.by_order.get(order_id, ()) if market.correcting is None else state.judged
         return sum(
             pair.harm
@@ -466,7 +465,7 @@ class ClientPriority(Rule):
                     self._say(market, judged, "confirmed" if judged.state == "closed" else "provisional")
 
     def _follow(self, market: Market, state: ClientPriorityState, judged: Judged) -> None:
-        """What came between a fill at its old seq and its correction: cures, withdrawals, its window's end."""
+        """What came between a corrected fill's old seq and now: cures, withdrawals, its window's end."""
         key = f"{judged.trade_id} {judged.side}"
         for kept in reversed(market.trades.values()):
             trade = kept.trade
