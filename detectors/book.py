@@ -19,7 +19,7 @@ OrderState = Literal["live", "untriggered", "suspended", "dead"]
 MAX_DEAD = 20_000  # dead orders remembered an instrument: later records of them are no orphans
 
 
-class Order(msgspec.Struct, gc=False):
+class Order(msgspec.Struct, gc=False, array_like=True):
     """An order as the book knows it. Quantities and prices scaled by 10**8; `leaves` is what can still fill.
 
     `stamp`: the seq that gives its place at its price. `active_seq`: seq of its last acceptance, reprice,

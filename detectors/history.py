@@ -10,7 +10,7 @@ from schemas.journal import EventEntry, OrderEntry
 MAX_CHANGES = 2_000  # remembered an instrument: a fill further back is judged with the present book, degraded
 
 
-class Change(msgspec.Struct):
+class Change(msgspec.Struct, gc=False, array_like=True):
     """An order as it was before a record, or (no `order_id`) the place just before trade `seq`.
 
     `ts` is the record's, None at a turn's end. `cancelled`: by its owner. `price`: what a replace asked for.
@@ -48,8 +48,8 @@ class History(msgspec.Struct):
 
     def _add(self, change: Change) -> None:
         self.changes.append(change)
-        if len(self.changes) > 2 * MAX_CHANGES:
-            del self.changes[:MAX_CHANGES]
+        if len(self.changes) > MAX_CHANGES + MAX_CHANGES // 4:  # now and then, not each time
+            del self.changes[:-MAX_CHANGES]
 
     def since(self, seq: int) -> list[Change] | None:
         """Return the changes from trade `seq` on, its own included, or None if that is too far back."""

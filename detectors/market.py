@@ -35,7 +35,7 @@ MAX_FAULTS = 1_000
 MAX_TRADES = 20_000  # fills that a correction can still find, an instrument
 
 
-class KeptTrade(msgspec.Struct):
+class KeptTrade(msgspec.Struct, array_like=True):
     """A fill that a bust or correction can find. `match`: seq at which its turn began, or its own."""
 
     trade: TradeEntry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detectors.book import Book, Ladder
+from detectors.book import Ladder
 from schemas.decimals import divide_half_even
 from schemas.metrics import Depth
 
@@ -11,16 +11,6 @@ KEYS = tuple(f"{side}_{band}bps" for side in ("bid", "ask") for band in BANDS)
 WIDTH = 4  # base, quote, base without affiliates, quote without affiliates
 
 Vector = list[int]  # WIDTH sums for each of KEYS
-
-
-def displayed_depth(book: Book, bid: int, ask: int) -> Vector:
-    """Return the sums for each key: base scaled by 10**8, quote by 10**16.
-
-    A level counts in a band of n bps if |price - mid| <= n bps of mid, exactly: with m = bid + ask,
-    10**4 |2 price - m| <= n m. Source: SPEC.md L2.
-    """
-    middle = bid + ask
-    return _side(book.bids, middle) + _side(book.asks, middle)
 
 
 def beyond(ladder: Ladder, middle: int) -> bool:
@@ -32,7 +22,12 @@ def beyond(ladder: Ladder, middle: int) -> bool:
     return 10_000 * (2 * key - middle * ladder.sign) > BANDS[-1] * middle
 
 
-def _side(ladder: Ladder, middle: int) -> Vector:
+def displayed_depth(ladder: Ladder, middle: int) -> Vector:
+    """Return one side's sums for each band: base scaled by 10**8, quote by 10**16; `middle` = bid + ask.
+
+    A level counts in a band of n bps if |price - mid| <= n bps of mid, exactly: with m = bid + ask,
+    10**4 |2 price - m| <= n m. Source: SPEC.md L2.
+    """
     sums: Vector = []
     base = quote = base_others = quote_others = 0
     band, reach = 0, BANDS[0] * middle
