@@ -78,6 +78,7 @@ class Market:
         self.ledger = Ledger()
         self.time = 0  # greatest ts of own entries and clocks
         self.own_time: int | None = None  # greatest ts of own entries
+        self.now = 0  # what a decision is stamped: own time at a record, T of what was due at T
         self.timers: list[Timer] = []
         self.trades: dict[str, KeptTrade] = {}  # by trade id, while a bust can reach it
         self.renamed: dict[str, str] = {}  # trade id -> the id its correction gave it
@@ -181,7 +182,7 @@ class Market:
             provenance=spec.provenance,
             severity=severity,
             ts=ts,
-            decided_ts=max(self.time, ts),
+            decided_ts=max(self.now, ts),
             instrument=self.instrument,
             accounts=_distinct(accounts),
             grps=_distinct(grps),
@@ -211,7 +212,7 @@ class Market:
         """Emit the next revision of an alert with some fields changed."""
         self._emit(
             msgspec.structs.replace(
-                alert, revision=alert.revision + 1, decided_ts=max(self.time, alert.ts), **changes
+                alert, revision=alert.revision + 1, decided_ts=max(self.now, alert.ts), **changes
             )
         )
 
@@ -283,11 +284,13 @@ class Market:
         if self.own_time is not None and self.own_time <= ts:
             self.transitions.check_crossed(self.own_time, max(ts, self.own_time + 1))
         self._fire(ts + 1)
+        self.now = ts
         self.time = max(self.time, ts)
         for rule, state in self._hooked("on_clock"):
             self._guard(rule, rule.on_clock, state, ts, end)
         horizon = self.time - self.context.bust_horizon
         self.ledger.forget(horizon)
+        self.now = self.own_time or 0
         while self.trades and self.trades[oldest := next(iter(self.trades))].trade.ts < horizon:
             self._forget_trade(oldest)
 
@@ -334,6 +337,7 @@ class Market:
             self.flags.pop("gap", None)
             if self.book.start_known:
                 self.flags["started"] = 1
+        self.now = self.own_time or 0
 
     def _continues(self, turn: Turn, entry: EventEntry) -> bool:
         if entry.ts > turn.ts:
@@ -465,6 +469,7 @@ class Market:
             due, _breach, name, key = heapq.heappop(timers)
             rule = self.context.by_name.get(name)
             if rule is not None:
+                self.now = due
                 self.time = max(self.time, due)
                 self._guard(rule, rule.on_timer, self.states[name], due, key)
 
@@ -518,6 +523,7 @@ class Market:
         market.in_turn, market.pending, market.timers = data.in_turn, data.pending, list(data.timers)
         market.trades, market.ledger, market.flags = data.trades, data.ledger, data.flags
         market.renamed, market.match_ids, market.history = data.renamed, data.match_ids, data.history
+        market.now = data.own_time or 0
         book.start_known, book.turn = data.start_known, data.turn
         book.orders = {order.order_id: order for order in data.orders}
         book.aside = {order.order_id: order for order in data.orders if not order.resting}

@@ -303,7 +303,7 @@ class Transitions:
         moment: int | None = start
         while moment is not None and moment < end:
             if market.phase(moment) != "auction":
-                market.flags["crossed_told"] = 1
+                market.flags["crossed_told"], market.now = 1, moment
                 bid, ask = market.book.bids.best_displayed(), market.book.asks.best_displayed()
                 market.fault(
                     "crossed_book",

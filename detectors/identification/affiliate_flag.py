@@ -257,7 +257,7 @@ class AffiliateFlag(Rule):
     ) -> None:
         self._find(
             market, "mutated", ("mutated", order_id), account, ts, evidence,
-            f"{evidence.kind} {evidence.id} of order {order_id}", trade_id,
+            f"order {order_id}" if trade_id is None else f"trade {trade_id} of order {order_id}", trade_id,
         )  # fmt: skip
 
     def _no_account(self, market: Market, state: AffiliateFlagState, seq: int, ts: int) -> None:
