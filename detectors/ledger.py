@@ -9,6 +9,9 @@ import msgspec
 from schemas.alerts import Alert, Evidence
 
 
+MAX_ALERTS = 100_000  # breaches that can still change, an instrument
+
+
 class DataFault(msgspec.Struct, frozen=True):
     """Seqs whose data is not sound. `missing`: they never came, so what spans them is in doubt."""
 
@@ -45,6 +48,8 @@ class Ledger(msgspec.Struct):
             item = (_reach(alert), alert.breach_id)
             if before is None or before.dq_degraded or (_reach(before), before.breach_id) != item:
                 insort(self.sound, item)
+        if len(self.alerts) > MAX_ALERTS:
+            self._drop(next(iter(self.alerts)))
 
     def rest(self, breach: str, trade_id: str) -> None:
         """The breach rests on a fill: a bust of that fill retracts it."""
@@ -90,14 +95,17 @@ class Ledger(msgspec.Struct):
             alert = self.alerts[breach]
             if alert.ts >= before_ts:
                 break
-            del self.alerts[breach]
-            trade_id = self.rests_on.pop(breach, None)
-            if trade_id is not None:
-                left = [other for other in self.by_trade.get(trade_id, ()) if other != breach]
-                if left:
-                    self.by_trade[trade_id] = left
-                else:
-                    self.by_trade.pop(trade_id, None)
+            self._drop(breach)
+
+    def _drop(self, breach: str) -> None:
+        del self.alerts[breach]
+        trade_id = self.rests_on.pop(breach, None)
+        if trade_id is not None:
+            left = [other for other in self.by_trade.get(trade_id, ()) if other != breach]
+            if left:
+                self.by_trade[trade_id] = left
+            else:
+                self.by_trade.pop(trade_id, None)
         if len(self.sound) > 2 * len(self.alerts) + 64:
             self.sound = [
                 item
