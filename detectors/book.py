@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from detectors.bounded import oldest_beyond
 from schemas.events import ExecInst, OrderCapacity, OrdType, Side, TimeInForce
 
 OrderState = Literal["live", "untriggered", "suspended", "dead"]
@@ -219,8 +220,8 @@ class Book:
         self.orders.pop(order.order_id, None)
         self.aside.pop(order.order_id, None)
         self.dead[order.order_id] = order
-        if len(self.dead) > MAX_DEAD:
-            del self.dead[next(iter(self.dead))]
+        for order_id in oldest_beyond(self.dead, MAX_DEAD):
+            del self.dead[order_id]
 
     def fill(self, order: Order, qty: int, seq: int) -> None:
         """Reduce an order by a trade of `qty` at `seq`; icebergs show their next tranche with a new stamp."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import insort
+from itertools import takewhile
 
 import msgspec
 
+from detectors.bounded import oldest_beyond
 from schemas.alerts import Alert, Evidence
-
 
 MAX_ALERTS = 100_000  # breaches that can still change, an instrument
 
@@ -48,8 +49,8 @@ class Ledger(msgspec.Struct):
             item = (_reach(alert), alert.breach_id)
             if before is None or before.dq_degraded or (_reach(before), before.breach_id) != item:
                 insort(self.sound, item)
-        if len(self.alerts) > MAX_ALERTS:
-            self._drop(next(iter(self.alerts)))
+        for breach in oldest_beyond(self.alerts, MAX_ALERTS):
+            self._drop(breach)
 
     def rest(self, breach: str, trade_id: str) -> None:
         """The breach rests on a fill: a bust of that fill retracts it."""
@@ -90,11 +91,8 @@ class Ledger(msgspec.Struct):
 
     def forget(self, before_ts: int) -> None:
         """Drop what no bust can reach any more: breaches older than `before_ts` that come first."""
-        while self.alerts:
-            breach = next(iter(self.alerts))
-            alert = self.alerts[breach]
-            if alert.ts >= before_ts:
-                break
+        old = takewhile(lambda item: item[1].ts < before_ts, self.alerts.items())
+        for breach in [breach for breach, _alert in old]:
             self._drop(breach)
 
     def _drop(self, breach: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence as Items
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from detectors.affiliation import Party
 from detectors.base import Rule
 from detectors.book import Book, Order, Turn
+from detectors.bounded import oldest_beyond
 from detectors.history import History
 from detectors.ledger import DataFault, Ledger
 from detectors.sequence import Sequence, Verdict
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 Timer = tuple[int, str, str, str]  # due, breach id or nothing, instance, key
 PREVENTION = ("self_trade_prevention", "mm_protection")
 MAX_FAULTS = 1_000
+HOUR = 3_600_000_000_000
 MAX_TRADES = 20_000  # fills that a correction can still find, an instrument
 
 
@@ -288,11 +291,14 @@ class Market:
         self.time = max(self.time, ts)
         for rule, state in self._hooked("on_clock"):
             self._guard(rule, rule.on_clock, state, ts, end)
-        horizon = self.time - self.context.bust_horizon
-        self.ledger.forget(horizon)
         self.now = self.own_time or 0
-        while self.trades and self.trades[oldest := next(iter(self.trades))].trade.ts < horizon:
-            self._forget_trade(oldest)
+
+    def _forget(self, horizon: int) -> None:
+        """Drop what no bust can reach any more; by own records, so that clocks decide nothing."""
+        self.ledger.forget(horizon)
+        old = takewhile(lambda item: item[1].trade.ts < horizon, self.trades.items())
+        for trade_id in [trade_id for trade_id, _kept in old]:
+            self._forget_trade(trade_id)
 
     def settle(self) -> None:
         """End the open turn, then compare the venue's quotes that came meanwhile with the book."""
@@ -329,6 +335,8 @@ class Market:
             self._fire(ts)
             for rule, state in self._hooked("on_time"):
                 self._guard(rule, rule.on_time, state, own, ts, self.time_known)
+            if ts // HOUR != own // HOUR:
+                self._forget(ts - self.context.bust_horizon)
             self.own_time = ts
             self.time = max(self.time, ts)
         elif counts:
@@ -389,8 +397,8 @@ class Market:
     def _remember(self, kept: KeptTrade) -> None:
         self.renamed.pop(kept.trade.trade_id, None)
         self.trades[kept.trade.trade_id] = kept
-        if len(self.trades) > MAX_TRADES:
-            self._forget_trade(next(iter(self.trades)))
+        for trade_id in oldest_beyond(self.trades, MAX_TRADES):
+            self._forget_trade(trade_id)
 
     def _forget_trade(self, trade_id: str) -> None:
         del self.trades[trade_id]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from detectors.book import Order, Turn
+from detectors.bounded import oldest_beyond
 from schemas.decimals import text
 from schemas.events import Side
 from schemas.journal import EventEntry, OrderEntry, QuoteEntry, TradeEntry
@@ -234,8 +235,8 @@ class Transitions:
         match = turn.begin_seq if turn is not None else entry.seq
         ids = market.match_ids
         before = ids.setdefault(entry.match_id, match)
-        if len(ids) > MAX_MATCH_IDS:
-            del ids[next(iter(ids))]
+        for match_id in oldest_beyond(ids, MAX_MATCH_IDS):
+            del ids[match_id]
         if turn is not None and turn.match_id not in (None, entry.match_id):
             detail = f"but the turn's trades have {turn.match_id}"
         elif before != match:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from detectors.base import Rule
+from detectors.bounded import oldest_beyond
 from schemas.alerts import Anchor, Evidence, Severity
 from schemas.events import Side
 from schemas.journal import OrderEntry, QuoteEntry, TradeEntry
@@ -174,8 +175,8 @@ class AffiliateFlag(Rule):
     def _meet(self, state: AffiliateFlagState, order_id: str, account: str | None, flag: bool) -> Stranger:
         """Remember an order that the book does not know."""
         stranger = state.strangers[order_id] = Stranger(account, flag)
-        if len(state.strangers) > MAX_STRANGERS:
-            del state.strangers[next(iter(state.strangers))]
+        for gone in oldest_beyond(state.strangers, MAX_STRANGERS):
+            del state.strangers[gone]
         return stranger
 
     def _compare(

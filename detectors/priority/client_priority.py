@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
 from detectors.base import Rule
 from detectors.book import Turn
+from detectors.bounded import oldest_beyond
 from detectors.priority.disadvantage import OFF_BOOK, Fill, candidates, late_exemption
 from detectors.rulebook import Unit
 from detectors.trading_day import day_bounds
@@ -200,11 +202,8 @@ class ClientPriority(Rule):
             if day_bounds(day, market.context.zone)[1] >= horizon:
                 break
             del state.days[day]
-        while state.judged:
-            key = next(iter(state.judged))
-            kept = state.judged[key]
-            if key in state.open or (kept.ts >= horizon and len(state.judged) <= MAX_JUDGED):
-                break
+        old = takewhile(lambda item: item[1].ts < horizon and item[0] not in state.open, state.judged.items())
+        for key in [key for key, _judged in old]:
             self._forget(market, state, key)
         if not end:
             return
@@ -359,6 +358,9 @@ class ClientPriority(Rule):
             undecided=undecided,
             harmed=harmed,
         )
+        for gone in oldest_beyond(state.judged, MAX_JUDGED):
+            if gone not in state.open:
+                self._forget(market, state, gone)
         state.open[key] = True
         state.matching.append(key)
         for pair in harmed:
