@@ -131,7 +131,8 @@ class Runner:
         ):
             return []
         market = self._markets.get(entry.instrument) or self._open(entry.instrument)
-        market.fault(entry.reason, entry.seq, entry.seq, entry.ts or market.time, entry.detail)
+        market.now = market.own_time or 0
+        market.fault(entry.reason, entry.seq, entry.seq, entry.ts or market.now, entry.detail)
         out: list[Output] = list(market.out)
         market.out = []
         return out
