@@ -427,7 +427,8 @@ class Comparison:
         expected = []
         for row in self.case.data["then"]:
             rule = row["alert"].partition(".")[0]
-            if missing := [key for key in (*NEEDED[rule], "evidence", "status") if key not in row]:
+            statuses = "final" if "final" in row else "status"
+            if missing := [key for key in (*NEEDED[rule], "evidence", statuses) if key not in row]:
                 raise CaseError(f"{self.case.path}: an expected alert of {rule} lacks {missing}")
             row = {"degraded": False, "late_reference": False, "instrument": "X"} | row
             if "ts" in row:
@@ -509,6 +510,7 @@ def _seen(alerts: list[Alert]) -> Row:
         "evidence": sorted(item.seq for item in last.evidence), "harm": last.harm_qty,
         "notional": last.harm_notional, "severity": last.severity, "ts": last.ts,
         "status": [f"{it.status}: {it.status_reason}" if it.status_reason else it.status for it in alerts],
+        "final": f"{last.status}: {last.status_reason}" if last.status_reason else last.status,
         "decided": [alert.decided_ts for alert in alerts], "degraded": last.dq_degraded,
         "late_reference": last.late_reference,
     }  # fmt: skip
