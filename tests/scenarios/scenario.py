@@ -430,7 +430,8 @@ class Comparison:
             statuses = "final" if "final" in row else "status"
             if missing := [key for key in (*NEEDED[rule], "evidence", statuses) if key not in row]:
                 raise CaseError(f"{self.case.path}: an expected alert of {rule} lacks {missing}")
-            row = {"degraded": False, "late_reference": False, "instrument": "X"} | row
+            sound = {} if rule == "data_quality" else {"degraded": False}  # a finding is itself about a fault
+            row = sound | {"late_reference": False, "instrument": "X"} | row
             if "ts" in row:
                 row["ts"] = START + duration(row["ts"])
             if "decided" in row:
@@ -495,10 +496,12 @@ class Comparison:
 
 def _latest(outcome: Outcome, table: type, key: Callable[[Any], object]) -> list[Any]:
     found: dict[object, Any] = {}
-    for row in outcome.outputs:
-        if isinstance(row, table):
+    rows = [row for row in outcome.outputs if not isinstance(row, Alert)]
+    latest = max((row.knowledge for row in rows), default=0)  # a second pass repeats all that still holds
+    for row in rows:
+        if isinstance(row, table) and row.knowledge == latest:
             before = found.get(key(row))
-            if before is None or (row.knowledge, row.revision) >= (before.knowledge, before.revision):  # type: ignore[attr-defined]
+            if before is None or row.revision >= before.revision:
                 found[key(row)] = row
     return list(found.values())
 
