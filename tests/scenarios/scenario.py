@@ -256,13 +256,13 @@ def reference_toml(case: Case) -> str:
         tables = {name: rows for name, rows in base.items() if name != "flagged"}
     defaults = said.pop("defaults", {})
     gone = said.pop("without", {})
+    for name, values in gone.items():
+        tables[name] = [row for row in tables[name] if row[KEYS[name][-1]] not in values]
     for name, rows in said.items():
         key = KEYS.get(name)
         own = {tuple(row[part] for part in key) for row in rows} if key else set()
         kept = [row for row in tables.get(name, []) if key is None or tuple(row[k] for k in key) not in own]
         tables[name] = kept + rows
-    for name, values in gone.items():
-        tables[name] = [row for row in tables[name] if row[KEYS[name][-1]] not in values]
     lines = ["[defaults]", *(f"{key} = {_toml(value)}" for key, value in defaults.items())] if defaults else []
     for name, rows in tables.items():
         lines.extend(_tables(name, rows))
@@ -511,7 +511,7 @@ def _seen(alerts: list[Alert]) -> Row:
     return last.measures | {
         "alert": last.instance, "instrument": last.instrument, "accounts": list(last.accounts),
         "evidence": sorted(item.seq for item in last.evidence), "harm": last.harm_qty,
-        "notional": last.harm_notional, "severity": last.severity, "ts": last.ts,
+        "notional": last.harm_notional or last.measures.get("notional"), "severity": last.severity, "ts": last.ts,
         "status": [f"{it.status}: {it.status_reason}" if it.status_reason else it.status for it in alerts],
         "final": f"{last.status}: {last.status_reason}" if last.status_reason else last.status,
         "decided": [alert.decided_ts for alert in alerts], "degraded": last.dq_degraded,
