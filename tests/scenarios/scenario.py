@@ -20,15 +20,17 @@ from detectors.runner import Output, Runner
 from schemas.alerts import Alert
 from schemas.decimals import parse, text
 from schemas.events import SOURCE_TOPICS
-from schemas.journal import Entry, OrderEntry, Position, QuoteEntry, TradeEntry
+from schemas.journal import Entry, OrderEntry, Position, QuoteEntry, RefusedEntry, TradeEntry
 from schemas.metrics import ClientPriorityDay, ClientPriorityHarm, SpreadMinute
+from schemas.reference import Fact
 from streams import reference_data
-from streams.replay import journal, replay
+from streams.replay import journal, replay, second_pass
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 RULEBOOK = (ROOT / "infra" / "rulebook" / "default.toml").read_text(encoding="utf-8")
 START = int(datetime(2026, 3, 2, 2, tzinfo=UTC).timestamp()) * 10**9
+NOWHERE = Position(0, 0, 0)
 Row = dict[str, Any]
 
 UNITS = {
@@ -297,6 +299,8 @@ def rulebook_toml(case: Case) -> str:
         lines += ["[[instance]]", *(f"{key} = {_toml(value)}" for key, value in instance.items())]
         for version in versions:
             values = version | own.get(instance["name"], {})
+            for key in values.keys() & {"valid_from", "valid_to"}:
+                values[key] = START + duration(values[key])
             lines += [
                 "[[instance.parameters]]",
                 *(f"{key} = {_toml(value)}" for key, value in values.items()),
@@ -379,17 +383,11 @@ def record(case: Case, folder: Path, arrange: Arrange = as_written) -> None:
 
 def run(case: Case, folder: Path) -> Outcome:
     """Run the recording in `folder`; records marked `after` come late, which no recording can show."""
+    if case.arrival:
+        return _prepared(case, folder).run()
     outcome = Outcome()
-    if not case.arrival:
-        result = replay(folder, rulebook_text=rulebook_toml(case), sink=outcome, strict=True)
-        outcome.refused, outcome.faults = result.refused, result.faults
-        return outcome
-    facts = reference_data.load(folder / "reference.toml")
-    runner = Runner(strict=True)
-    for entry in _late(case, list(journal(folder, facts, rulebook_toml(case)))):
-        outcome.entry(Position(0, 0, 0), entry)
-        for output in runner.apply(entry):
-            outcome.output(Position(0, 0, 0), output)
+    result = replay(folder, rulebook_text=rulebook_toml(case), sink=outcome, strict=True)
+    outcome.refused, outcome.faults = result.refused, result.faults
     return outcome
 
 
@@ -401,6 +399,38 @@ def _late(case: Case, entries: list[Entry]) -> Iterator[Entry]:
             continue
         yield entry
         yield from (late[number] for number, after in case.arrival.items() if after == seq)
+
+
+@dataclass
+class Prepared:
+    """A case as journal entries, to run it many times without reading a file."""
+
+    case: Case
+    facts: list[Fact]
+    entries: list[Entry]
+
+    def run(self) -> Outcome:
+        """Run the rules over the entries, in both passes where there are two; raises what a rule raises."""
+        outcome, runner = Outcome(), Runner(strict=True)
+        for entry in self.entries:
+            outcome.entry(NOWHERE, entry)
+            outcome.outputs.extend(runner.apply(entry))
+            if isinstance(entry, RefusedEntry):
+                outcome.refused[entry.reason] += 1
+        if any(fact.recorded_at is not None for fact in self.facts):
+            outcome.outputs.extend(second_pass(self.entries, self.facts, outcome.alerts(), strict=True))
+        return outcome
+
+
+def prepare(case: Case, folder: Path) -> Prepared:
+    """Write the case as a recording in `folder` and read its journal."""
+    record(case, folder)
+    return _prepared(case, folder)
+
+
+def _prepared(case: Case, folder: Path) -> Prepared:
+    facts = reference_data.load(folder / "reference.toml")
+    return Prepared(case, facts, list(_late(case, list(journal(folder, facts, rulebook_toml(case))))))
 
 
 # ---- comparing ------------------------------------------------------------------------------------------
@@ -492,9 +522,9 @@ class Comparison:
         got = [
             {
                 "mode": row.instance.partition(".")[2], "day": row.trading_day,
-                "fills_judged": row.fills_judged, "fills_with_harm": row.fills_with_harm, "pairs": row.pairs_with_harm,
-                "harm_left": text(row.harm_left), "undecided": text(row.undecided_qty),
-                "gateway_overtakes": row.gateway_overtakes, "exempt": row.exempt,
+                "fills_judged": row.fills_judged, "fills_with_harm": row.fills_with_harm,
+                "pairs": row.pairs_with_harm, "harm_left": text(row.harm_left),
+                "undecided": text(row.undecided_qty), "gateway_overtakes": row.gateway_overtakes, "exempt": row.exempt,
             }
             for row in _latest(self.outcome, ClientPriorityDay, "instance", "instrument", "trading_day")
         ]  # fmt: skip
@@ -519,11 +549,13 @@ def _latest(outcome: Outcome, table: type, *key: str) -> list[Any]:
     latest = max((row.knowledge for row in rows), default=0)
     found: dict[object, Any] = {}
     for row in rows:
-        place = tuple(getattr(row, name, None) for name in key)
         if isinstance(row, table) and row.knowledge == latest:
-            if place not in found or row.revision >= found[place].revision:
-                found[place] = row
+            found[tuple(getattr(row, name) for name in key)] = row  # revisions come in their order
     return list(found.values())
+
+
+def _status(alert: Alert) -> str:
+    return f"{alert.status}: {alert.status_reason}" if alert.status_reason else alert.status
 
 
 def _seen(alerts: list[Alert]) -> Row:
@@ -532,8 +564,7 @@ def _seen(alerts: list[Alert]) -> Row:
         "alert": last.instance, "instrument": last.instrument, "accounts": list(last.accounts),
         "evidence": sorted(item.seq for item in last.evidence), "harm": last.harm_qty,
         "notional": last.harm_notional or last.measures.get("notional"), "severity": last.severity,
-        "ts": last.ts, "status": [f"{it.status}: {it.status_reason}" if it.status_reason else it.status for it in alerts],
-        "final": f"{last.status}: {last.status_reason}" if last.status_reason else last.status,
+        "ts": last.ts, "status": [_status(alert) for alert in alerts], "final": _status(last),
         "decided": [alert.decided_ts for alert in alerts], "degraded": last.dq_degraded,
         "late_reference": last.late_reference,
     }  # fmt: skip
