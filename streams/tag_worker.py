@@ -59,7 +59,6 @@ class TagWorker:
         self.rulebook = Rulebook.parse(text, PARAMETERS)
         self.tagger = Tagger(self.directory, self.rulebook.venue.max_future)
         self.parts: dict[int, TagPartition] = {}
-        self.home: dict[str, int] = {}  # instrument -> partition it was first seen on
         self.partitions = feed.partitions(tail.consumer(settings, STAGE), settings, "orders")
         self.mismatches = 0
         self.tasks: set[asyncio.Task[None]] = set()
@@ -98,7 +97,6 @@ class TagWorker:
             worker.log(STAGE, "the group changed while state was rebuilt: once more")
             return
         for number in mine:
-            self.home.update(dict.fromkeys(parts[number].sequencer.states(), number))
             parts[number].learn(self.facts, self.rulebook)
         self.parts = parts
         for part in parts.values():
@@ -109,7 +107,7 @@ class TagWorker:
         worker.log(
             STAGE,
             f"ready in {time.monotonic() - started:.1f} s: {len(mine)} partitions, {len(self.facts)} "
-            f"reference facts, {len(self.home)} instruments",
+            f"reference facts, {sum(len(part.sequencer.states()) for part in parts.values())} instruments",
         )
 
     def _rebuilt(self, mine: list[int], generation: int) -> dict[int, TagPartition]:
@@ -235,14 +233,18 @@ class TagWorker:
             else:
                 tagged = self.tagger.tag(topic, record.value, part.number, record.offset, record.timestamp)
                 for entry, raw in tagged:
-                    part.take(self._judged(entry, raw, record.key, part.number), raw, record.timestamp)
+                    part.take(self._judged(entry, raw, part.number), raw, record.timestamp)
                 part.took(topic, record.offset, record.timestamp)
         part.drain()
 
     def _judged(
-        self, entry: EventEntry | RefusedEntry, raw: bytes, key: bytes | None, partition: int
+        self, entry: EventEntry | RefusedEntry, raw: bytes, partition: int
     ) -> EventEntry | RefusedEntry:
-        """Refuse a record of an instrument that lives on another partition, and one that is too large."""
+        """Refuse a record of an instrument that lives on another partition, and one that is too large.
+
+        An instrument lives where Java's client puts the key that is its name (SPEC.md 2.1), whatever the
+        record's key says: a rule without memory, so that one stray record cannot move an instrument.
+        """
         if len(raw) > RECORD_BYTES:
             detail = (
                 f"expected a record of at most {RECORD_BYTES} bytes, got {len(raw)}; the first are kept here"
@@ -250,9 +252,7 @@ class TagWorker:
             return RefusedEntry(src=entry.src, reason="bad_value", detail=detail, raw=raw[: 1 << 20])
         if isinstance(entry, RefusedEntry):
             return entry
-        home = partition if key is None else _partition_of(key, self.partitions)
-        if home == partition:
-            home = self.home.setdefault(entry.instrument, partition)
+        home = _partition_of(entry.instrument, self.partitions)
         if home == partition:
             return entry
         if self.mismatches % MISMATCHES_TOLD == 0:
@@ -345,8 +345,8 @@ async def _settled(part: TagPartition) -> None:
 
 
 @lru_cache(maxsize=100_000)
-def _partition_of(key: bytes, partitions: int) -> int:
-    return (int(murmur2(key)) & 0x7FFFFFFF) % partitions
+def _partition_of(instrument: str, partitions: int) -> int:
+    return (int(murmur2(instrument.encode())) & 0x7FFFFFFF) % partitions
 
 
 def _clock(record: Any) -> int | None:

@@ -107,11 +107,11 @@ class Day(NamedTuple):
         return folder
 
 
-def simulated(seed: int, events: int, violations: int, faults: int) -> Day:
+def simulated(seed: int, events: int, violations: int, faults: Faults | None = None) -> Day:
     """A simulated day of four instruments."""
     config = SimulatorConfig(seed=seed, rate=80, events=events, violations=Violations.each(violations))
     run = Simulation(config)
-    stream: Any = FaultyStream(run, Faults.each(faults), config.total, seed) if faults else run
+    stream: Any = FaultyStream(run, faults, config.total, seed) if faults else run
     records = [(topic, row if isinstance(row, bytes) else codec.encode(row)) for topic, row in stream]
     assert not run.unplanted, run.unplanted
     if faults:
