@@ -32,6 +32,12 @@ class _Instrument:
         heappush(self._seqs, entry.seq)
         heappush(self._arrivals, (arrival, entry.seq))
 
+    def remember(self, entry: EventEntry) -> None:
+        """Keep the hash of what an entry says."""
+        self.hashes[entry.seq] = (content_hash(entry), entry.src)
+        if len(self.hashes) > REMEMBERED:
+            self.hashes.popitem(last=False)
+
     def prune(self) -> None:
         """Forget the heaps once nothing is held."""
         if not self.held:
@@ -79,6 +85,12 @@ class Sequencer:
     def adopt(self, instrument: str, sequence: Sequence) -> None:
         """Go on with an instrument from a state read off the journal."""
         self._instruments[instrument] = _Instrument(sequence)
+
+    def remember(self, entry: EventEntry) -> None:
+        """Note the content of an entry that the journal holds, so that another with its seq is compared."""
+        item = self._instruments.get(entry.instrument)
+        if item is not None:
+            item.remember(entry)
 
     def held_before(self) -> int:
         """Return a time before every `ts` held back: no clock may promise beyond it."""
@@ -144,9 +156,7 @@ class Sequencer:
     def _emit(self, item: _Instrument, entry: EventEntry) -> None:
         entry.start = not item.sequence.started
         item.sequence.classify(entry.seq)
-        item.hashes[entry.seq] = (content_hash(entry), entry.src)
-        if len(item.hashes) > REMEMBERED:
-            item.hashes.popitem(last=False)
+        item.remember(entry)
         self.out.append(entry)
         if item.refused:
             self.out.extend(item.refused)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from detectors.rulebook import Rulebook, Venue
-from detectors.sequence import Sequence
+from detectors.sequence import Sequence, Verdict
 from schemas import codec
 from schemas.events import SOURCE_TOPICS
 from schemas.journal import (
@@ -123,7 +123,14 @@ class TagPartition:
                 if sequence is None:
                     sequence = states[entry.instrument] = Sequence()
                     self.sequencer.adopt(entry.instrument, sequence)
-                sequence.classify(entry.seq)
+                if sequence.classify(entry.seq) in (Verdict.APPLY, Verdict.LATE):
+                    self.sequencer.remember(entry)
+
+    def remember(self, entries: list[Entry]) -> None:
+        """Learn from a frame before the snapshot what its events say: a duplicate may still come."""
+        for entry in entries:
+            if isinstance(entry, OrderEntry | TradeEntry | QuoteEntry):
+                self.sequencer.remember(entry)
 
     def _note(self, entry: Entry) -> None:
         """Remember that an entry is in the journal, or will be: it is on its way, in order."""

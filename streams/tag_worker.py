@@ -41,6 +41,7 @@ REFERENCE_SECONDS = 0.25
 SLACK = 250_000_000  # ns: how far our clock may be ahead of the broker's
 IN_FLIGHT = 50  # frames of a partition
 RECORD_BYTES = 8 * 1024 * 1024  # a larger record cannot be journaled whole
+REMEMBERED_FRAMES = 200  # before a snapshot: read again, to tell a conflict from a duplicate after a restart
 MISMATCHES_TOLD = 1_000  # one line in the log for so many
 
 
@@ -113,6 +114,7 @@ class TagWorker:
     def _rebuilt(self, mine: list[int], generation: int) -> dict[int, TagPartition]:
         """Return the partitions from their snapshots, what is committed, and the journal behind them."""
         parts: dict[int, TagPartition] = {}
+        starts: dict[int, int] = {}
         journal = self.settings.topic("journal")
         reader = tail.consumer(self.settings, "tail")
         try:
@@ -123,14 +125,19 @@ class TagWorker:
                 label, part = found or (0, TagPartition(number))
                 part.generation, part.journal_end = generation, label
                 parts[number] = part
+                starts[number] = label if label < low else max(low, label - REMEMBERED_FRAMES)
             self._place(reader, parts)
         finally:
             reader.close()
 
         def take(message: Message) -> None:
-            parts[message.partition() or 0].replay(codec.decode_frame(message.value() or b""))
+            part = parts[message.partition() or 0]
+            entries = codec.decode_frame(message.value() or b"")
+            if (message.offset() or 0) < part.journal_end:
+                part.remember(entries)
+            else:
+                part.replay(entries)
 
-        starts = {number: part.journal_end for number, part in parts.items()}
         for number, end in tail.read(self.settings, journal, starts, take).items():
             parts[number].journal_end = end
         return parts
