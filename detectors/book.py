@@ -56,7 +56,7 @@ class Order(msgspec.Struct, gc=False):
     @property
     def immediate(self) -> bool:
         """True if nothing of it may rest: market, IOC and FOK orders die with their turn."""
-        return self.state == "live" and (self.ord_type == "market" or self.time_in_force in ("ioc", "fok"))
+        return self.state != "untriggered" and (self.ord_type == "market" or self.time_in_force in ("ioc", "fok"))
 
 
 class Level:
@@ -223,8 +223,10 @@ class Book:
     def fill(self, order: Order, qty: int, seq: int) -> None:
         """Reduce an order by a trade of `qty` at `seq`; icebergs show their next tranche with a new stamp."""
         leaves = max(0, order.leaves - qty)
-        order.filled += qty
+        order.filled += min(qty, order.leaves)
         order.leaves = leaves
+        if order.state == "dead":
+            return
         if leaves == 0:
             self.kill(order)
         elif not order.resting:
@@ -246,8 +248,11 @@ class Book:
         if turn is None:
             return
         order = self.orders.get(turn.order_id)
-        if order is None:
-            return
+        if order is not None:
+            self.rest_or_die(order)
+
+    def rest_or_die(self, order: Order) -> None:
+        """What an order does when its turn has ended."""
         if order.immediate:
             self.kill(order)
         elif not order.resting:

@@ -28,9 +28,10 @@ from schemas.metrics import Metric
 if TYPE_CHECKING:
     from detectors.context import Context
 
-Timer = tuple[int, str, str]  # due, instance, key
+Timer = tuple[int, str, str, str]  # due, breach id or nothing, instance, key
 PREVENTION = ("self_trade_prevention", "mm_protection")
 MAX_FAULTS = 1_000
+MAX_TRADES = 100_000  # fills that a bust or correction can still find, an instrument
 
 
 class MarketState(msgspec.Struct):
@@ -48,6 +49,8 @@ class MarketState(msgspec.Struct):
     pending: list[QuoteEntry]
     timers: list[Timer]
     trades: dict[str, TradeEntry]
+    renamed: dict[str, str]
+    match_ids: dict[str, int]
     ledger: Ledger
     flags: dict[str, int]
     rules: dict[str, msgspec.Raw]
@@ -65,7 +68,10 @@ class Market:
         self.time = 0  # greatest ts of own entries and clocks
         self.own_time: int | None = None  # greatest ts of own entries
         self.timers: list[Timer] = []
-        self.trades: dict[str, TradeEntry] = {}  # by trade id, while a bust can reach it
+        self.trades: dict[str, TradeEntry] = {}  # by trade id, while a bust can reach it; busted: trade_cancel
+        self.renamed: dict[str, str] = {}  # trade id -> the id its correction gave it
+        self.match_ids: dict[str, int] = {}  # match id -> seq of the match's first trade; bounded memory
+        self.matching: Turn | None = None  # the turn that the entry in hand goes on with
         self.in_turn: list[str] = []  # orders that took part in the open turn's trades
         self.pending: list[QuoteEntry] = []  # venue quotes that may lie in mid-turn
         self.flags: dict[str, int] = {}  # latches of data quality
@@ -99,9 +105,14 @@ class Market:
         """Return the trading phase at `ts`; continuous where none is listed."""
         return self.context.directory.phase(self.instrument, ts)
 
-    def wake(self, rule: Rule, due: int, key: str = "") -> None:
-        """Ask for `rule.on_timer(market, state, due, key)` once all events with ts <= due are in."""
-        heapq.heappush(self.timers, (due, rule.instance.name, key))
+    def wake(self, rule: Rule, due: int, key: str = "", anchor: Anchor | None = None) -> None:
+        """Ask for `rule.on_timer(market, state, due, key)` once all events with ts <= due are in.
+
+        `anchor`: of the breach that it decides; what is due at one time is decided in the order of breach ids.
+        """
+        name = rule.instance.name
+        breach = "" if anchor is None else breach_id(rule.name, name, self.instrument, anchor)
+        heapq.heappush(self.timers, (due, breach, name, key))
 
     def publish(self, row: Metric) -> None:
         """Emit a metrics row; its knowledge is the pass's."""
@@ -214,11 +225,14 @@ class Market:
         if first:
             self.book.start_known = entry.seq == 1
         skipped = self.sequence.skipped if not self.late else None
-        self._before(entry, known=skipped is None)
+        if skipped is not None:
+            self.flags["gap"] = skipped[0]
+        before = self.own_time if self.own_time is not None else entry.ts
+        self._before(entry)
         self.seq = entry.seq
         if skipped is not None:
             self.fault(
-                "sequence_gap", skipped[0], skipped[1], self.time,
+                "sequence_gap", skipped[0], skipped[1], before,
                 f"seqs {skipped[0]} to {skipped[1]} have not come", missing=True,
             )  # fmt: skip
         if self.late:
@@ -232,20 +246,24 @@ class Market:
             self._trade(entry)
         else:
             self._quote(entry)
+        if self.book.turn is None:
+            self.transitions.watch_cross(entry.seq)
         self.late = False
 
     def clock(self, ts: int, end: bool) -> None:
         """No event with ts <= `ts` is still to come: decide what is due."""
-        self.settle()
+        if self.book.turn is not None and self.book.turn.ts <= ts:
+            self.settle()
+        if self.own_time is not None and self.own_time <= ts:
+            self.transitions.check_crossed(self.own_time, ts + 1)
         self._fire(ts + 1)
         self.time = max(self.time, ts)
-        self.transitions.check_crossed()
         for rule, state in self._hooked("on_clock"):
             self._guard(rule, rule.on_clock, state, ts, end)
         horizon = self.time - self.context.bust_horizon
         self.ledger.forget(horizon)
-        if len(self.trades) > 1_000:
-            self.trades = {key: value for key, value in self.trades.items() if value.ts >= horizon}
+        while self.trades and self.trades[oldest := next(iter(self.trades))].ts < horizon:
+            self._forget_trade(oldest)
 
     def settle(self) -> None:
         """End the open turn, then compare the venue's quotes that came meanwhile with the book."""
@@ -253,6 +271,7 @@ class Market:
         if turn is not None:
             self.book.end_turn()
             self.in_turn.clear()
+            self.transitions.watch_cross(turn.begin_seq)
             for rule, state in self._hooked("on_turn_end"):
                 self._guard(rule, rule.on_turn_end, state, turn)
         if self.pending:
@@ -260,13 +279,11 @@ class Market:
             for quote in quotes:
                 self.transitions.check_quote(quote)
 
-    def _before(self, entry: EventEntry, *, known: bool) -> None:
-        turn = self.book.turn
-        if turn is not None:
-            if self._continues(turn, entry):
-                if not isinstance(entry, QuoteEntry):
-                    self.pending.clear()  # those quotes showed a state in mid-turn
-            else:
+    def _before(self, entry: EventEntry) -> None:
+        turn = self.matching = self.book.turn
+        if turn is not None and not self._continues(turn, entry):
+            self.matching = None
+            if not self.late or entry.seq > turn.begin_seq:  # an entry below the turn's is no later one
                 self.settle()
         own = self.own_time
         ts = entry.ts
@@ -278,12 +295,18 @@ class Market:
                 self.own_time = ts
                 self.time = max(self.time, ts)
         elif ts > own and counts:
-            self.transitions.check_crossed()
+            self.transitions.check_crossed(own, ts)
             self._fire(ts)
             for rule, state in self._hooked("on_time"):
-                self._guard(rule, rule.on_time, state, own, ts, known and self.book.start_known)
+                self._guard(rule, rule.on_time, state, own, ts, self.time_known)
             self.own_time = ts
             self.time = max(self.time, ts)
+        elif counts:
+            self._fire(ts)
+        if counts and not self.late:
+            self.flags.pop("gap", None)
+            if self.book.start_known:
+                self.flags["started"] = 1
 
     def _continues(self, turn: Turn, entry: EventEntry) -> bool:
         if entry.ts > turn.ts:
@@ -301,6 +324,15 @@ class Market:
             )
         return entry.account is None and entry.ts == turn.ts
 
+    @property
+    def time_known(self) -> bool:
+        """False before the book's start is known and in a data gap.
+
+        Known time begins at the first record that is not `restated`, at or after seq 1 or the first `restated`
+        one; a gap lasts from the time before the missing seqs to the next such record.
+        """
+        return "started" in self.flags and "gap" not in self.flags
+
     def _order(self, entry: OrderEntry) -> None:
         first = entry.order_id is not None and self.book.find(entry.order_id) is None
         for rule, state in self._hooked("on_order"):
@@ -311,20 +343,44 @@ class Market:
         if entry.exec_type == "trade":
             for rule, state in self._hooked("on_trade"):
                 self._guard(rule, rule.on_trade, state, entry)
-            self.trades[entry.trade_id] = entry
+            self._remember(entry)
             self.transitions.trade(entry)
             return
+        self._bust(entry)
+
+    def _remember(self, trade: TradeEntry) -> None:
+        self.renamed.pop(trade.trade_id, None)
+        self.trades.pop(trade.trade_id, None)
+        self.trades[trade.trade_id] = trade
+        if len(self.trades) > MAX_TRADES:
+            self._forget_trade(next(iter(self.trades)))
+
+    def _forget_trade(self, trade_id: str) -> None:
+        del self.trades[trade_id]
+        self.flags["forgot_trades"] = 1
+        if self.renamed:
+            self.renamed = {old: new for old, new in self.renamed.items() if new != trade_id}
+
+    def _bust(self, entry: TradeEntry) -> None:
+        """A bust or correction; of a fill never seen, or busted already, it says nothing (SPEC.md names orders)."""
         trade_id = entry.orig_trade_id or entry.trade_id
+        trade_id = self.renamed.get(trade_id, trade_id)
         was = self.trades.get(trade_id)
         if was is None:
-            if self.book.start_known:
-                self.fault("orphan", entry.seq, entry.seq, entry.ts, f"bust of trade {trade_id}, never seen")
+            if "forgot_trades" in self.flags:
+                self.fault(
+                    "late_bust", entry.seq, entry.seq, entry.ts,
+                    f"bust of trade {trade_id}, which was never seen or is no longer kept",
+                )  # fmt: skip
+            return
+        if was.exec_type == "trade_cancel":
             return
         if entry.ts > was.ts + self.context.bust_horizon:
             self.fault(
                 "late_bust", entry.seq, entry.seq, entry.ts, f"bust of trade {trade_id} of seq {was.seq}"
             )
             return
+        self.trades[trade_id] = msgspec.structs.replace(was, exec_type="trade_cancel")
         for rule, state in self._hooked("on_bust"):
             self._guard(rule, rule.on_bust, state, trade_id, entry)
         for breach in self.ledger.by_trade.pop(trade_id, []):
@@ -333,7 +389,12 @@ class Market:
                 self.restate(alert, status="retracted", status_reason="busted")
         if entry.exec_type == "trade_correct":
             corrected = _corrected(was, entry)
-            self.trades[corrected.trade_id] = corrected
+            self._remember(corrected)
+            if corrected.trade_id != trade_id:
+                self.renamed[trade_id] = corrected.trade_id
+                for name, now in list(self.renamed.items()):
+                    if now == trade_id:
+                        self.renamed[name] = corrected.trade_id
             self.correcting = True
             for rule, state in self._hooked("on_trade"):
                 self._guard(rule, rule.on_trade, state, corrected)
@@ -352,7 +413,7 @@ class Market:
         """Decide what is due at T < `before`, in the order of T, then breach."""
         timers = self.timers
         while timers and timers[0][0] < before:
-            due, name, key = heapq.heappop(timers)
+            due, _breach, name, key = heapq.heappop(timers)
             rule = self.context.by_name.get(name)
             if rule is not None:
                 self.time = max(self.time, due)
@@ -391,6 +452,8 @@ class Market:
             pending=self.pending,
             timers=sorted(self.timers),
             trades=self.trades,
+            renamed=self.renamed,
+            match_ids=self.match_ids,
             ledger=self.ledger,
             flags=self.flags,
             rules={name: msgspec.Raw(codec.encode(state)) for name, state in sorted(self.states.items())},
@@ -404,6 +467,7 @@ class Market:
         market.sequence, market.time, market.own_time = data.sequence, data.time, data.own_time
         market.in_turn, market.pending, market.timers = data.in_turn, data.pending, list(data.timers)
         market.trades, market.ledger, market.flags = data.trades, data.ledger, data.flags
+        market.renamed, market.match_ids = data.renamed, data.match_ids
         book.start_known, book.turn = data.start_known, data.turn
         book.orders = {order.order_id: order for order in data.orders}
         book.aside = {order.order_id: order for order in data.orders if not order.resting}

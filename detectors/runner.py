@@ -136,10 +136,10 @@ class Runner:
         Its place among the events is that of its arrival, which differs between topics and a recording: it is
         decided at its own `ts`, not at the instrument's time.
         """
-        market = self._markets.get(entry.instrument or "")
         said = SAID_TWICE.get(entry.reason)
-        if market is None or entry.seq is None or said is None:
+        if not entry.instrument or entry.seq is None or said is None:
             return []
+        market = self._markets.get(entry.instrument) or self._open(entry.instrument)
         market.fault(entry.reason, entry.seq, entry.seq, entry.ts or 0, said)
         out, market.out = market.out, []
         return [

@@ -97,6 +97,8 @@ class ReplayResult(msgspec.Struct):
         """Return what was seen of each instrument, by name."""
         found: dict[str, Coverage] = {}
         for name, market in sorted(self.runner.markets().items()) if self.runner is not None else ():
+            if not market.sequence.started:
+                continue
             first, last, landed = market.sequence.first, market.sequence.last, self.landed[name]
             found[name] = Coverage(first, last, landed, last - first + 1 - landed)
         return found
@@ -195,8 +197,7 @@ def second_pass(
                     status_reason="late_reference", late_reference=True,
                 )  # fmt: skip
         elif was is None:
-            if now.status != "retracted":
-                yield msgspec.structs.replace(now, revision=0, late_reference=True)
+            yield msgspec.structs.replace(now, revision=0, late_reference=True)
         elif _content(was) != _content(now):
             yield msgspec.structs.replace(now, revision=was.revision + 1, late_reference=True)
 

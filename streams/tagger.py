@@ -166,7 +166,7 @@ class Tagger:
             ord_type=record.ord_type,
             time_in_force=record.time_in_force,
             post_only=record.post_only,
-            exec_inst=tuple(record.exec_inst) if record.exec_inst else (),
+            exec_inst=None if record.exec_inst is None else tuple(record.exec_inst),
             order_capacity=record.order_capacity,
             price=price,
             stop_px=self._decimal("stop_px", record.stop_px, 1),

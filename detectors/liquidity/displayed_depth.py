@@ -28,7 +28,8 @@ def beyond(ladder: Ladder, middle: int) -> bool:
     key = ladder.changed
     if key is None:
         return True
-    return 10_000 * abs(2 * key * ladder.sign - middle) > BANDS[-1] * middle
+    # signed: a hidden order at a better price than the displayed best must not mask what lies behind it
+    return 10_000 * (2 * key - middle * ladder.sign) > BANDS[-1] * middle
 
 
 def _side(ladder: Ladder, middle: int) -> Vector:
@@ -37,7 +38,7 @@ def _side(ladder: Ladder, middle: int) -> Vector:
     band, reach = 0, BANDS[0] * middle
     for key in ladder.keys:
         price = key * ladder.sign
-        distance = 10_000 * abs(2 * price - middle)
+        distance = 10_000 * (2 * key - middle * ladder.sign)  # below 0: hidden, better than the displayed best
         while distance > reach:
             sums += (base, quote, base_others, quote_others)
             band += 1

@@ -158,7 +158,7 @@ class SpreadQuality(Rule):
         if own is None:
             return
         running = (state.running or self._start(market, state, own)).copy()
-        self._advance(market, state, running, own, max(ts, own), market.book.start_known)
+        self._advance(market, state, running, own, max(ts, own), market.time_known)
         if end:
             self._publish_minute(market, state, running)
             running.day_sums.add(running.sums)

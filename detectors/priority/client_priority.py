@@ -142,7 +142,7 @@ class ClientPriority(Rule):
 
     def on_trade(self, market: Market, state: ClientPriorityState, trade: TradeEntry) -> None:
         """Judge both sides, then let the trade cure earlier fills."""
-        turn = market.book.turn
+        turn = market.matching
         match = turn.begin_seq if turn is not None else trade.seq
         if match != state.match:
             state.match = match

@@ -69,7 +69,9 @@ def candidates(market: Market, fill: Fill) -> tuple[list[Candidate], int]:
         if market.party(order.account, trade.ts).role not in fill.protected_roles:
             continue
         counting, order_price = order.leaves, order.price
-        as_market = order.ord_type in ("market", "stop")
+        if order.ord_type == "stop":
+            continue  # without a limit, and no market order before its trigger
+        as_market = order.ord_type == "market"
         if not as_market and order_price is not None:
             better = (order_price - price) * (1 if fill.side == "buy" else -1)
             if fill.client_first:
@@ -115,8 +117,10 @@ def _exemption(market: Market, fill: Fill, order: Order) -> str | None:
         trade.match_type == "auction" or market.phase(trade.ts) != "continuous"
     ):
         return "not_continuous"
-    if order.state in ("untriggered", "suspended"):
-        return order.state
+    if order.ord_type == "stop_limit":
+        return "untriggered"
+    if order.state == "suspended":
+        return "suspended"
     for instruction in ("all_or_none", "not_held"):
         if instruction in order.exec_inst:
             return instruction
