@@ -120,7 +120,7 @@ class TagWorker:
         try:
             for number in mine:
                 restore = partial(TagPartition.restored, number)
-                end = tail.bounds(reader, journal, number)[1]
+                low, end = tail.bounds(reader, journal, number)
                 found = snapshots.newest(self.folder, STAGE, number, restore, self._say, end=end)
                 label, part = found or (0, TagPartition(number))
                 part.generation, part.journal_end = generation, label

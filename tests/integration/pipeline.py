@@ -1,14 +1,11 @@
-"""The three workers on topics of their own, what they published and landed, and what a replay says instead."""
+"""The three workers on topics of their own, what they published and landed, and what a replay says."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -38,10 +35,8 @@ PARTITIONS = 4
 SETTLE_SECONDS = 120.0
 
 # What two ways of getting the same rows into a lake may differ in: where they stood, and who decided.
-PLACES = frozenset(
-    ("partition", "offset", "index", "place", "detail", "run", "date", "hour")
-    + ("src_partition", "src_offset", "src_index")
-)
+PLACES = {"partition", "offset", "index", "place", "detail", "run", "date", "hour"}
+PLACES |= {"src_partition", "src_offset", "src_index"}
 
 
 class Published(NamedTuple):
@@ -130,9 +125,7 @@ def replayed(folder: Path, lake: Path, rulebook: str = RULEBOOK) -> Said:
 class Pipeline:
     """Topics with a prefix, a state folder, a lake, and workers to be started, killed and stopped."""
 
-    def __init__(
-        self, broker: str, folder: Path, prefix: str, *, partitions: int = PARTITIONS
-    ) -> None:
+    def __init__(self, broker: str, folder: Path, prefix: str, *, partitions: int = PARTITIONS) -> None:
         self.settings: Settings = load(
             broker=broker, prefix=prefix, state=folder / "state", lake=folder / "lake",
             partitions=partitions, environment={},

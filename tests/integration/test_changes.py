@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from pipeline import RULEBOOK, Pipeline, same, simulated
@@ -22,7 +23,7 @@ def test_changes_hold_from_their_place_in_the_journal_on(broker: str, tmp_path: 
     day = simulated(seed=53, events=3_500, violations=1)
     # One instrument's first seqs, before anybody has said who is who; then two parts around the change.
     cuts = (0, 400, 2_000, len(day.records))
-    before, first, second = (day.records[low:high] for low, high in zip(cuts, cuts[1:], strict=False))
+    before, first, second = (day.records[low:high] for low, high in pairwise(cuts))
     since = min(codec.place_of(data).ts or 0 for _topic, data in second)
     with Pipeline(broker, tmp_path, "change.") as pipeline:
         publisher = feed.Feed(pipeline.settings)
@@ -60,7 +61,7 @@ def test_changes_hold_from_their_place_in_the_journal_on(broker: str, tmp_path: 
             moved = order.index("moved")
             fact = order.index("fact")
             assert set(order[1:fact]) <= {"before"}
-            assert set(order[fact:min(last, moved)]) <= {"fact", "first"}, "after all of the first part"
+            assert set(order[fact : min(last, moved)]) <= {"fact", "first"}, "after all of the first part"
             assert set(order[max(last, moved) :]) <= {"rulebook", "moved", "second", "clock"}
             roles = {
                 (part_of[entry.instrument, entry.seq], entry.role)

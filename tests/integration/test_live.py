@@ -58,12 +58,9 @@ def test_a_quiet_market_is_decided_by_clocks(broker: str, tmp_path: Path) -> Non
         wait_for(lambda: _outcomes(pipeline) == labels, f"{len(labels)} outcomes", 30)
         minute = (max(sent.values()) // 60_000_000_000) * 60_000_000_000
         instruments = {instrument for instrument, _seq in sent}
+        published = f"select instrument from spread_minutes where minute_ns = {minute}"
         wait_for(
-            lambda: {
-                name
-                for (name,) in pipeline.sql(f"select instrument from spread_minutes where minute_ns = {minute}")
-            }
-            == instruments,
+            lambda: {name for (name,) in pipeline.sql(published)} == instruments,
             "the minute in which the market went quiet",
             90,
         )

@@ -21,11 +21,13 @@ def second(pipeline: Pipeline, stage: str, state: Path, lake: Path) -> subproces
         *(sys.executable, "-m", "streams.cli", "worker", stage, "--broker", settings.broker or ""),
         *("--prefix", settings.prefix, "--state", str(state), "--lake", str(lake)),
     ]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 def test_a_second_worker_of_a_kind_leaves(broker: str, tmp_path: Path) -> None:
-    """Beside the first: it says so and leaves. From elsewhere: one of the two leaves, nothing is corrupted."""
+    """Beside the first: it says so and leaves. From elsewhere: one of the two does, nothing is corrupted."""
     day = simulated(seed=41, events=2_500, violations=1)
     expected = replayed(day.write(tmp_path / "recording"), tmp_path / "replayed")
     third = len(day.records) // 3

@@ -1,4 +1,4 @@
-"""The detect stage without a broker: crashed after every step that others can see, nothing is lost or doubled.
+"""The detect stage without a broker, crashed after every step that others can see: nothing lost or doubled.
 
 What is called here is the partition's own methods in the worker's order: apply frames, send what is owed, and
 for a snapshot take label, state and owed together, wait for the acknowledgements, write it, then commit.
@@ -15,11 +15,11 @@ import msgspec
 import pytest
 from markets import market
 
+from detectors.runner import Runner
 from schemas import codec
 from schemas.journal import Entry
 from streams import reference_data
 from streams.detect_worker import OUTPUTS, DetectPartition
-from detectors.runner import Runner
 from streams.replay import journal
 from streams.settings import resource
 
@@ -120,7 +120,7 @@ def test_a_crash_after_every_step_publishes_the_same(seed: int, tmp_path: Path) 
 
 
 def test_two_crashes_after_every_pair_of_steps(tmp_path: Path) -> None:
-    plain = world(market(4).write(tmp_path / "recording"))
+    plain = world(market(2).write(tmp_path / "recording"))
     expected = finished(plain)
     pairs = first = 0
     while True:

@@ -17,13 +17,21 @@ import pytest
 from markets import market
 
 from detectors.affiliation import Directory
-from detectors.rulebook import Rulebook
 from detectors.registry import PARAMETERS
+from detectors.rulebook import Rulebook
 from detectors.runner import Runner
 from detectors.sequence import Sequence
 from schemas import codec
 from schemas.events import SOURCE_TOPICS
-from schemas.journal import ClockEntry, Entry, OrderEntry, QuoteEntry, ReferenceEntry, RefusedEntry, TradeEntry
+from schemas.journal import (
+    ClockEntry,
+    Entry,
+    OrderEntry,
+    QuoteEntry,
+    ReferenceEntry,
+    RefusedEntry,
+    TradeEntry,
+)
 from schemas.reference import Fact, fact_id
 from streams import reference_data
 from streams.feed import CLOCK_HEADER
