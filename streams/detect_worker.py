@@ -106,6 +106,7 @@ class DetectWorker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.folder = worker.snapshot_folder(settings, STAGE)
+        self.membership = worker.Membership(settings, STAGE)
         self.run_id = f"live-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
         self.parts: dict[int, DetectPartition] = {}
         self.app = apps.make_app(settings, STAGE)
@@ -128,6 +129,8 @@ class DetectWorker:
             started = time.monotonic()
             consumer = apps.consumer(self.app)
             consumer.seek_hook = self._seek
+            consumer.revoked_hook = self.membership.leave_if_taken
+            self.membership.joined(consumer.member_id())
             mine = {tp.partition for tp in consumer.assignment() if tp.topic == self.journal_name}
             self.parts = {number: part for number, part in self.parts.items() if number in mine}
             fresh = sorted(mine - self.parts.keys())
@@ -313,4 +316,6 @@ def run_detect(settings: Settings) -> None:
     Status 0 after SIGTERM, 1 where one runs already or the topics are wrong, 4 after an error of its own.
     """
     with worker.only_one(settings.state, settings.group(STAGE)):
-        apps.run(DetectWorker(settings).app)
+        detect = DetectWorker(settings)
+        detect.membership.enter()
+        apps.run(detect.app)

@@ -4,7 +4,9 @@ Its only durable state is the journal (snapshots save reading it from the start)
 committed once everything before it is in the journal and acknowledged. DESIGN.md 4.6 to 4.10.
 
 A fact that was acknowledged before a record was published is known when that record is tagged: `reference` is
-read to its end after a batch has come in and before it is looked at, and no clock is asked.
+read to its end after a batch has come in and before it is looked at, and no clock is asked. A record that came
+before any fact is tagged all the same: its accounts are unknown, and without a rulebook the one that ships is
+in force. Facts hold from their place in the journal on; what came before is not tagged again (pass 1).
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ class TagWorker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.folder = worker.snapshot_folder(settings, STAGE)
+        self.membership = worker.Membership(settings, STAGE)
         self.reference = ReferenceFeed(settings)
         self.reading = asyncio.Lock()
         self.reference_read = 0.0  # when (monotonic seconds) the latest reading of it began
@@ -84,6 +87,8 @@ class TagWorker:
         started = time.monotonic()
         consumer = apps.consumer(self.app)
         consumer.seek_hook = self._seek
+        consumer.revoked_hook = self.membership.leave_if_taken
+        self.membership.joined(consumer.member_id())
         generation = self.app.consumer_generation_id
         assignment = consumer.assignment()
         mine = sorted({tp.partition for tp in assignment if tp.topic in self.topics})
@@ -370,4 +375,6 @@ def run_tag(settings: Settings) -> None:
     Status 0 after SIGTERM, 1 where one runs already or the topics are wrong, 4 after an error of its own.
     """
     with worker.only_one(settings.state, settings.group(STAGE)):
-        apps.run(TagWorker(settings).app)
+        tag = TagWorker(settings)
+        tag.membership.enter()
+        apps.run(tag.app)

@@ -123,8 +123,8 @@ def test_bad_input_stops_nothing_and_is_kept(broker: str, tmp_path: Path) -> Non
         odd = _odd_good_records(pipeline, java)
         elsewhere = Sent(pipeline)
         for number in (0, 2, 3):
-            elsewhere.send("orders", order(seq=900_010), key=b"BTC-USD", partition=number)
-        elsewhere.send("orders", order(seq=900_011), partition=0)  # no key, and not where it belongs
+            elsewhere.send("orders", order(seq=900_010 + number), key=b"BTC-USD", partition=number)
+        elsewhere.send("orders", order(seq=900_019), partition=0)  # no key, and not where it belongs
         elsewhere.send("orders", b"", partition=3, headers={feed.CLOCK_HEADER: b"soon"})
         for seq in range(3):
             crc.send("trades", trade(seq=900_020 + seq), key=b"BTC-USD")

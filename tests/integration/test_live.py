@@ -16,6 +16,7 @@ from streams.commands.feeding import _paced
 from streams.sources.simulator import Simulation, SimulatorConfig, Violations, reference_toml
 
 SECONDS = 15
+ALONE = "BAD-USD"  # on partition 3 of 4, where no other instrument is
 WITHIN = 10.0  # seconds from the event until it can be queried: what is promised
 SEEN = "select instrument, seq from {} union all "
 
@@ -66,10 +67,35 @@ def test_a_quiet_market_is_decided_by_clocks(broker: str, tmp_path: Path) -> Non
         )
         print(f"{len(labels)} alerts decided and {len(instruments)} minutes published by clocks alone")
         assert len(labels) > 0
+        _cold_start(pipeline)
         pipeline.stop()
         again, metrics = pipeline.judged_again()
         assert same(pipeline.said("alerts"), again, "alerts of the journal read again") > 0
         assert same(pipeline.said("metrics"), metrics, "metrics of the journal read again") > 0
+
+
+def _cold_start(pipeline: Pipeline) -> None:
+    """An instrument that begins in mid-series, alone on its partition and on one topic only, with a gap."""
+    publisher = feed.Feed(pipeline.settings)
+
+    def send(*seqs: int) -> None:
+        usual = {"instrument": ALONE, "exec_type": "new", "side": "buy", "price": "1", "order_qty": "1"}
+        rows = [{**usual, "seq": seq, "ts": time.time_ns(), "order_id": f"A{seq}"} for seq in seqs]
+        publisher.records(("orders", codec.encode(row)) for row in rows)
+
+    def landed() -> list[int]:
+        query = f'select seq from orders where instrument = \'{ALONE}\' order by partition, "offset", "index"'
+        return [seq for (seq,) in pipeline.sql(query)]
+
+    send(12, 10, 11, 14)
+    wait_for(lambda: landed() == [10, 11, 12, 14], "a start at the lowest seq, a gap given up", 20)
+    send(13, 3, 15)
+    wait_for(lambda: landed() == [10, 11, 12, 14, 13, 3, 15], "what came late", 20)
+    found = pipeline.sql(
+        f"select kind, first_seq from data_quality where instrument = '{ALONE}' "
+        "and kind in ('sequence_gap', 'late') order by all"
+    )
+    assert found == [("late", 3), ("late", 13), ("sequence_gap", 13)], found
 
 
 def _watch(pipeline: Pipeline, sent: dict[tuple[str, int], int], feeding: threading.Thread) -> list[float]:
