@@ -4,9 +4,9 @@ Its only durable state is the journal (snapshots save reading it from the start)
 committed once everything before it is in the journal and acknowledged. DESIGN.md 4.6 to 4.10.
 
 A fact that was acknowledged before a record was published is known when that record is tagged: `reference` is
-read to its end after a batch has come in and before it is looked at, and no clock is asked. A record that came
+read to its end after a batch has come in and before it is looked at: no clock is asked. A record published
 before any fact is tagged all the same: its accounts are unknown, and without a rulebook the one that ships is
-in force. Facts hold from their place in the journal on; what came before is not tagged again (pass 1).
+in force. Facts hold from their place in the journal on; earlier records are not tagged again (pass 1).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SNAPSHOT_SHARE = 50  # a snapshot is taken at most once in 50 times the time tha
 REFERENCE_SECONDS = 0.25
 SLACK = 250_000_000  # ns: how far our clock may be ahead of the broker's
 IN_FLIGHT = 50  # frames of a partition
-RECORD_BYTES = 8 * 1024 * 1024  # a larger record cannot be journaled whole
+RECORD_BYTES = 4 * 1024 * 1024  # of a larger record the entry could outgrow what the journal takes
 REMEMBERED_FRAMES = 200  # before a snapshot: read again, to tell a conflict from a duplicate after a restart
 MISMATCHES_TOLD = 1_000  # one line in the log for so many
 
@@ -237,9 +237,9 @@ class TagWorker:
                 if clock != marker[0] or topic in part.waiting:
                     part.waiting.setdefault(topic, []).extend(records[number:])
                     return
-                part.mark(topic, clock, record.offset)  # the same end, published once more
+                part.mark(topic, clock, record.offset, record.timestamp)  # the same end, once more
             elif clock is not None:
-                part.mark(topic, clock, record.offset)
+                part.mark(topic, clock, record.offset, record.timestamp)
                 for name, waiting in part.end_recording().items():
                     self._take(part, name, waiting)
             else:
@@ -298,6 +298,14 @@ class TagWorker:
         while self.parts.get(part.number) is part and not self.app.should_stop:
             await asyncio.sleep(FLUSH_SECONDS)
             self._read_past(part)
+            if part.end_missing():
+                worker.log(
+                    STAGE,
+                    f"partition {part.number}: a recording's end came on {', '.join(part.markers)} only: "
+                    "given up; was its feed stopped?",
+                )
+                for name, waiting in part.give_up_end().items():
+                    self._take(part, name, waiting)
             part.advance(self.rulebook.venue)
             if part.out:
                 await self._flush(part)

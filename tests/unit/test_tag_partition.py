@@ -37,7 +37,7 @@ from streams import reference_data
 from streams.feed import CLOCK_HEADER
 from streams.settings import resource
 from streams.sources import recording
-from streams.tag_partition import Frame, TagPartition
+from streams.tag_partition import END_WAIT, Frame, TagPartition
 from streams.tag_worker import TagWorker
 from streams.tagger import Tagger
 
@@ -81,14 +81,20 @@ def message(value: bytes, offset: int) -> Any:
     return SimpleNamespace(value=value, offset=offset, headers=(), key=b"", timestamp=1 << 44)
 
 
+def tagger_of(world: World) -> TagWorker:
+    """A tag worker without its Faust app."""
+    worker = TagWorker.__new__(TagWorker)
+    worker.tagger = Tagger(Directory(list(world.facts.values())))
+    worker.partitions, worker.mismatches = 1, 0
+    return worker
+
+
 def tagging(world: World, *, hasty: bool = False) -> Iterator[str]:
     """Tag what there is, from what a crash left; yields after every step that leaves a trace.
 
     `hasty`: commit what was taken before its frame is sent, as must not be.
     """
-    worker = TagWorker.__new__(TagWorker)  # without its Faust app
-    worker.tagger = Tagger(Directory(list(world.facts.values())))
-    worker.partitions, worker.mismatches = 1, 0
+    worker = tagger_of(world)
     label, state = world.snapshots[-1] if world.snapshots else (0, None)
     part = TagPartition(0) if state is None else TagPartition.restored(0, state)
     for frame in world.journal[:label]:
@@ -264,3 +270,28 @@ def _every_event_once(entries: list[Entry]) -> None:
         if isinstance(entry, OrderEntry | TradeEntry | QuoteEntry | RefusedEntry):
             places[entry.src] += 1
     assert max(places.values()) == 1, places.most_common(3)
+
+
+def test_an_end_that_is_on_one_topic_only_is_given_up(tmp_path: Path) -> None:
+    """Its feed was stopped: what comes next is tagged, once the other topics are read well past it."""
+    here = world(market(3).write(tmp_path / "recording"))
+    worker = tagger_of(here)
+    part = TagPartition(0)
+    for topic in SOURCE_TOPICS:
+        part.next[topic] = 0
+    part.learn(here.facts, RULEBOOK)
+    *records, end = here.sources["orders"]
+    worker._take(part, "orders", [end, *records])
+    taken = len(part.out)
+    assert part.waiting["orders"] == records
+    part.read_past = {"trades": (1 << 44) * 1_000_000 + END_WAIT, "quotes": 1 << 80}
+    assert not part.end_missing()
+    part.read_past["trades"] += 1
+    assert part.end_missing()
+    for topic, waiting in part.give_up_end().items():
+        worker._take(part, topic, waiting)
+    assert not part.end_missing()
+    assert not part.waiting
+    assert part.next["orders"] == records[-1].offset + 1
+    assert len(part.out) > taken
+    assert not [entry for entry in part.out if isinstance(entry, ClockEntry)]
