@@ -122,7 +122,11 @@ class Membership:
 
     def leave_if_taken(self) -> None:
         """End the process (status 4) if somebody else holds our place: taking it back would never end."""
-        other = self.holder() if self.member else None
+        try:
+            other = self.holder() if self.member else None
+        except KafkaException as error:  # a broker in trouble: joining again will tell
+            log(self.stage, f"who holds the place in group {self.group} could not be asked: {error}")
+            return
         if other is not None and other != self.member:
             log(
                 self.stage,
