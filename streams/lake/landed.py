@@ -27,7 +27,7 @@ from schemas.journal import (
     Source,
     TradeEntry,
 )
-from schemas.tables import SCALES, TABLES, Column
+from schemas.tables import TABLES, Column
 from streams.lake import catalog
 
 CHUNK = 5_000  # rows
@@ -100,8 +100,8 @@ def _exact(column: Column) -> str:
     """Return the SQL of a column as the journal has it: nanoseconds, scaled integers."""
     if column.kind == "time":
         return f"{column.name}_ns"
-    if column.kind in SCALES:
-        return f"({column.name} * {10 ** SCALES[column.kind]})::hugeint"
+    if column.kind in ("price", "quantity"):
+        return f"({column.name}::decimal(28, 8) * 100000000::decimal(9, 0))::hugeint"
     return column.name
 
 

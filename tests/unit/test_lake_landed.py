@@ -99,7 +99,7 @@ def test_an_event_from_a_forgotten_gap_is_kept_and_told(tmp_path: Path) -> None:
     entries += [
         OrderEntry(
             instrument="X", seq=seq, ts=1_772_409_606_000_000_000 + at, exec_type="mm_protection_start",
-            src=Source("orders", 0, at),
+            src=Source("orders", 0, at), start=at == 0,
         )
         for at, seq in enumerate(seqs)
     ]  # fmt: skip
