@@ -143,6 +143,8 @@ class LandWorker:
         self.stopping = False
         self.reader: Consumer = tail.consumer(settings, STAGE)
         self.names = {settings.topic(topic): topic for topic in TOPICS}
+        for path in self.root.glob(f"catalog.*{files.UNFINISHED}*"):
+            path.unlink()
         seed(self.root)
         self.parts = {
             (topic, number): LandPartition(self.root, topic, number)

@@ -65,6 +65,8 @@ class Compactor:
         self.settle = settle
         self.grace = grace
         self.many = many
+        for path in root.glob(f"*/hidden-*{files.UNFINISHED}"):
+            path.unlink()
         self.identity = hidden.seed(root)
         self.path = root / "_compaction" / "plan.json"
         self.plan = codec.decode(self.path.read_bytes(), type=Plan) if self.path.exists() else None
