@@ -20,7 +20,7 @@ from detectors.sequence import Sequence
 from schemas import codec
 from schemas.journal import Position
 from streams import feed, tail, worker
-from streams.lake import catalog, compaction, files
+from streams.lake import catalog, compaction, files, hidden
 from streams.lake.writer import LakeWriter, seed
 from streams.settings import Settings
 
@@ -125,7 +125,7 @@ def _remove_leftovers(root: Path, stem: str, following: int, *, known: bool) -> 
         if first == following:
             leftovers.append(path)
     if not known:
-        for path in root.glob(f"*/*/*/{compaction.PREFIX}-*.parquet"):
+        for path in root.glob(f"*/*/*/{hidden.PREFIX}-*.parquet"):
             if stem in compaction.covers(path):
                 raise LakeError(f"{path}: has rows of {stem}, whose position is missing. {_REMEDY}")
     for path in leftovers:
@@ -152,8 +152,7 @@ class LandWorker:
             for number in range(feed.partitions(self.reader, settings, topic))
         }
         self.zone = next((part.writer.zone for part in self.parts.values()), catalog.ZONE)
-        catalog.publish(self.root, self.zone)
-        self.compactor: compaction.Compactor | None = compaction.Compactor(self.root)
+        self.compactor: compaction.Compactor | None = compaction.Compactor(self.root, self._publish)
 
     def run(self) -> None:
         """Land until told to stop."""
@@ -197,7 +196,10 @@ class LandWorker:
         zone = next((zone for zone in sorted(zones) if zone != self.zone), self.zone)
         if zone != self.zone:
             self.zone = zone
-            catalog.publish(self.root, zone)
+            self._publish()
+
+    def _publish(self) -> None:
+        catalog.publish(self.root, self.zone)
 
     def _compact(self) -> None:
         """Go on with compaction; whatever is wrong with it, landing goes on and the lake is whole."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
+import time
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
 import duckdb
 
 from schemas.tables import TABLES
-from streams.lake import files
+from streams.lake import files, hidden
 
 NAME = "catalog.duckdb"
 ZONE = "Asia/Hong_Kong"
@@ -43,28 +47,69 @@ def publish(root: Path, zone: str = ZONE) -> Path:
 
     root = root.resolve()
     files.make_folder(root)
-    identity = seed(root)
-    unfinished = root / f"catalog.{os.getpid()}.unfinished"
-    unfinished.unlink(missing_ok=True)
-    with duckdb.connect(str(unfinished)) as connection:
-        _define(connection, root, identity, zone)
     path = root / NAME
-    unfinished.replace(path)
-    files.sync(root)
+    unfinished = root / f"catalog.{os.getpid()}.unfinished"
+    with _alone(root):
+        first = seed(root)
+        unfinished.unlink(missing_ok=True)
+        with duckdb.connect(str(unfinished)) as connection:
+            _define(connection, root, first, zone)
+        if path.exists() and (root / hidden.FOLDER).is_dir():  # for `in_use`
+            os.link(path, root / hidden.FOLDER / f"old-{time.time_ns()}-{os.getpid()}.duckdb")
+        unfinished.replace(path)
+        files.sync(root)
     return path
 
 
-def _define(connection: duckdb.DuckDBPyConnection, root: Path, identity: str, zone: str) -> None:
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Publish one at a time: the last one must know all that is hidden."""
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def in_use(root: Path, settle: float) -> bool:
+    """Return True if a process may have one of the lake's older catalogs open.
+
+    `settle`: seconds that a process may take from opening a file to locking it. DuckDB locks a database for
+    as long as it has it open, also to read.
+    """
+    used = False
+    for path in sorted((root / hidden.FOLDER).glob("old-*.duckdb")):
+        replaced = path.stat().st_ctime  # when its other name went
+        if time.time() - replaced < settle or _locked(path):
+            used = True
+        else:
+            path.unlink()
+    return used
+
+
+def _locked(path: Path) -> bool:
+    with path.open("r+b") as stream:
+        try:
+            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _define(connection: duckdb.DuckDBPyConnection, root: Path, first: str, zone: str) -> None:
     quoted = str(root).replace("'", "''")
     place = _PLACE.format(name=NAME, root=quoted)
+    state = hidden.load(root)
     for table, columns in TABLES.items():
+        top = f"{place} || '{table}/'"
         json = ", ".join(f"{c.name}::json as {c.name}" for c in columns if c.kind == "json")
+        # The first file gives the columns. It has this lake's id in its name: should `_PLACE` be another
+        # lake's (two are attached to one session), there is no such file, and no wrong answer.
         connection.execute(
-            f"create view {table} as select f.* exclude (filename) {f'replace ({json})' if json else ''} "
-            f"from read_parquet({place} || '{table}/*/*/*.parquet', union_by_name = true, filename = true, "
-            "hive_types = {'date': date, 'hour': bigint}) f "
-            f"anti join read_parquet({place} || '{table}/hidden-{identity}.parquet') h "
-            f"on h.path = f.filename[length({place} || '{table}/') + 1:]"
+            f"create view {table} as select * exclude (filename) {f'replace ({json})' if json else ''} "
+            f"from read_parquet([{top} || '{first}', {top} || '*/*/*.parquet'], filename = true, "
+            f"hive_types = {{'date': date, 'hour': bigint}}) where {hidden.condition(state, table, top)}"
         )
     scripts = resources.files("streams.lake").joinpath("views").iterdir()
     for script in sorted(scripts, key=lambda path: path.name):
@@ -90,11 +135,12 @@ def connect(root: Path) -> duckdb.DuckDBPyConnection:
     except duckdb.IOException as error:
         if "lock" not in str(error):
             raise
-        return _copy(path, root)  # somebody has it open for writing, as plain `duckdb` does
-    place, zone = connection.sql("select lake_root(), lake_zone()").fetchall()[0]
+        publish(root, _zone_of_copy(path))  # somebody has it open to write, as plain `duckdb` does
+        return _open(path)
+    place, zone = _said(connection)
     if place == str(root):
         return connection
-    try:  # only a session to which it is attached needs it: see _PLACE
+    try:  # it has moved; only a session to which it is attached would miss it: see _PLACE
         publish(root, zone)
     except (OSError, duckdb.IOException):
         return connection
@@ -108,11 +154,13 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _copy(path: Path, root: Path) -> duckdb.DuckDBPyConnection:
-    """Open a copy of a catalog, as if it lay in the lake."""
+def _said(connection: duckdb.DuckDBPyConnection) -> tuple[str, str]:
+    place, zone = connection.sql("select lake_root(), lake_zone()").fetchall()[0]
+    return str(place), str(zone)
+
+
+def _zone_of_copy(path: Path) -> str:
     with tempfile.TemporaryDirectory(prefix="fairbook-") as folder:
-        copy = Path(folder) / NAME
-        shutil.copyfile(path, copy)
-        connection = _open(copy)
-        connection.execute(f"set temp_directory = '{str(path).replace(chr(39), chr(39) * 2)}.tmp'")
-    return connection
+        copy = shutil.copyfile(path, Path(folder) / "copy.duckdb")
+        with duckdb.connect(str(copy), read_only=True) as connection:
+            return _said(connection)[1]

@@ -1,44 +1,52 @@
-"""Which files of the lake do not count: one small Parquet file a table, which each view reads.
+"""Which files of the lake do not count: the inputs of a compaction, and outputs that are not published yet.
 
-Compaction cannot change several names in one step, so it changes this file in one step instead. Its name has
-the lake's own id in it: a catalog that would read another lake's files finds none of that name, loudly.
+Every catalog says it in its views as constants, so that a file that does not count is never opened, and a
+reader sees one state of the lake for as long as it has that catalog open.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow as pa
+import msgspec
 
-from schemas.tables import TABLES
+from schemas import codec
 from streams.lake import files
 
-SCHEMA = pa.schema([("path", pa.string())])
+FOLDER = "_compaction"
+PREFIX = "compacted"
 
 
-def lake_id(root: Path) -> str:
-    """Return the lake's id; of a lake that has none yet, a new one."""
-    names = sorted(path.stem.removeprefix("hidden-") for path in root.glob("*/hidden-*.parquet"))
-    return names[0] if names else secrets.token_hex(4)
+class Hidden(msgspec.Struct):
+    """Compactions up to `number` count; `paths`: files they replace, by table, below the table's folder."""
+
+    number: int = 0
+    paths: dict[str, list[str]] = {}
 
 
-def path_of(root: Path, table: str, identity: str) -> Path:
-    """Return where a table's file is."""
-    return root / table / f"hidden-{identity}.parquet"
+def load(root: Path) -> Hidden:
+    """Return what is hidden in a lake."""
+    path = root / FOLDER / "state.json"
+    return codec.decode(path.read_bytes(), type=Hidden) if path.exists() else Hidden()
 
 
-def write(root: Path, table: str, identity: str, paths: Iterable[str]) -> None:
-    """Hide exactly these files of a table (paths below the table's folder)."""
-    hidden = pa.table({"path": sorted(paths)}, schema=SCHEMA)
-    files.write_parquet(path_of(root, table, identity), hidden)
+def save(root: Path, state: Hidden) -> None:
+    """Say what is hidden; it holds for readers when the catalog is published."""
+    files.write_bytes(root / FOLDER / "state.json", codec.encode(state))
 
 
-def seed(root: Path) -> str:
-    """Give each table such a file that hides nothing, unless it has one. Returns the lake's id."""
-    identity = lake_id(root)
-    for table in TABLES:
-        if not path_of(root, table, identity).exists():
-            write(root, table, identity, ())
-    return identity
+def number(path: Path) -> int:
+    """Return which compaction wrote a file; 0: none."""
+    return int(path.name.split("-")[1]) if path.name.startswith(f"{PREFIX}-") else 0
+
+
+def condition(state: Hidden, table: str, top: str) -> str:
+    """Return the SQL of what counts; `top`: the expression of the table's folder, with a `/` at the end."""
+    said = (
+        f"coalesce(try_cast(regexp_extract(filename, '/{PREFIX}-([0-9]+)-[^/]*$', 1) as bigint), 0) "
+        f"<= {state.number}"
+    )
+    if paths := state.paths.get(table):
+        names = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        said += f" and filename[length({top}) + 1:] not in ({names})"
+    return said

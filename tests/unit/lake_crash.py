@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -68,25 +69,38 @@ def crashing(at: int | None = None, half: bool = False) -> Iterator[Crashes]:
         patch.setattr(os, "fsync", crashes.operation(lambda _descriptor: None, None))
         patch.setattr(pq, "write_table", crashes.operation(pq.write_table, _half_of_parquet))
         patch.setattr(Path, "write_bytes", crashes.operation(Path.write_bytes, _half_of_bytes))
+        patch.setattr(os, "link", crashes.operation(os.link, None))
         for name in ("rename", "replace", "mkdir", "unlink"):
             patch.setattr(Path, name, crashes.operation(getattr(Path, name), None))
         yield crashes
 
 
 def visible(root: Path) -> dict[str, list[Row]]:
-    """The rows of each table that a reader sees now, in an order of their own, without where they lie."""
+    """The rows of each table that count by what is said to be hidden, in an order of their own."""
+    state = hidden.load(root)
     found: dict[str, list[Row]] = {}
     for table in TABLES:
         top = root / table
-        covered: set[str] = set()
-        for path in top.glob("hidden-*.parquet"):
-            covered |= set(_read(path)["path"].to_pylist())
+        gone = {top / path for path in state.paths.get(table, ())}
         rows: list[Row] = []
         for path in top.glob("*/*/*.parquet"):
-            if str(path.relative_to(top)) not in covered:
+            if path not in gone and hidden.number(path) <= state.number:
                 rows += [tuple(map(str, row.values())) for row in _read(path).to_pylist()]
         found[table] = sorted(rows)
     return found
+
+
+def counted(root: Path) -> dict[str, list[int]]:
+    """Of each table, as a reader of the catalog sees it: how many rows, and how many different ones."""
+    with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as connection:
+        return {
+            table: list(
+                connection.sql(
+                    f'select count(*), count(distinct ("partition", "offset", "index", v)) from {table} v'
+                ).fetchall()[0]
+            )
+            for table in TABLES
+        }
 
 
 def _read(path: Path) -> pa.Table:
@@ -100,5 +114,7 @@ def leftovers(root: Path) -> list[Path]:
 
 def nothing_hidden(root: Path) -> bool:
     """True if every file counts."""
-    identity = hidden.lake_id(root)
-    return all(pq.ParquetFile(hidden.path_of(root, t, identity)).metadata.num_rows == 0 for t in TABLES)
+    state = hidden.load(root)
+    return not state.paths and all(
+        hidden.number(path) <= state.number for path in root.glob("*/*/*/*.parquet")
+    )
