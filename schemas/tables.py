@@ -9,8 +9,9 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 Kind = Literal[
-    "text", "int", "bool", "time", "price", "quantity", "notional", "bps", "pct", "texts", "evidence", "bytes"
-]
+    "text", "int", "bool", "time", "price", "quantity", "notional", "bps", "pct", "texts", "evidence", "bytes",
+    "json",
+]  # fmt: skip
 
 
 class Column(NamedTuple):
@@ -34,6 +35,7 @@ ARROW: dict[Kind, pa.DataType] = {
     "texts": pa.list_(pa.string()),
     "evidence": EVIDENCE,
     "bytes": pa.binary(),
+    "json": pa.string(),  # DuckDB's type JSON in the catalog
 }
 SCALES: dict[Kind, int] = {"price": 8, "quantity": 8, "notional": 16, "bps": 6, "pct": 6}
 
@@ -53,7 +55,8 @@ _ALERT = (
     "parameter_hash "
     "reference provenance severity ts:time decided_ts:time instrument accounts:texts grps:texts "
     "evidence:evidence "
-    "measures units harm_qty:quantity harm_notional:notional narrative dq_degraded:bool late_reference:bool "
+    "measures:json units:json harm_qty:quantity harm_notional:notional narrative dq_degraded:bool "
+    "late_reference:bool "
     "ce_id run partition:int offset:int index:int"
 )
 _DEPTH = " ".join(
@@ -105,7 +108,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "client_priority_days_revisions": _columns(
         "instance instrument trading_day fills_judged:int fills_with_harm:int pairs_with_harm:int "
         "harm_left:price "
-        f"undecided_qty:price gateway_overtakes:int exempt {_REVISION}"
+        f"undecided_qty:price gateway_overtakes:int exempt:json {_REVISION}"
     ),
     "spread_minutes_revisions": _columns(f"instrument minute:time {_SPREAD} {_REVISION}"),
     "spread_days_revisions": _columns(
@@ -114,7 +117,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "presence_days_revisions": _columns(
         "instance agreement instrument trading_day session_ns:int exempt_ns:int unknown_ns:int "
         "compliant_ns:int presence_pct:pct presence_pct_low:pct presence_pct_high:pct required_pct:pct "
-        f"verdict exempt {_REVISION}"
+        f"verdict exempt:json {_REVISION}"
     ),
 }
 
