@@ -553,6 +553,7 @@ class QuotingObligation(Rule):
         assert found is not None
         tally, breach = decision.tally, decision.kind == "end"
         measures: dict[str, Measure] = {
+            "kind": "breach" if breach else "warning",
             "agreement": decision.agreement,
             "trading_day": decision.trading_day,
             "compliant_ns": tally.compliant,

@@ -62,8 +62,7 @@ def said(folder: Path, rulebook: str = RULEBOOK) -> tuple[Rows, Alerts, Collect]
     alerts: Alerts = {}
     for alert in sink.alerts:
         measures = alert.measures
-        kind = "breach" if "presence_pct_low" in measures else "warning"
-        key4 = (alert.instrument, str(measures["agreement"]), str(measures["trading_day"]), kind)
+        key4 = (alert.instrument, *(str(measures[name]) for name in ("agreement", "trading_day", "kind")))
         alerts[key4] = (alert.status, alert.ts)
     return rows, alerts, sink
 

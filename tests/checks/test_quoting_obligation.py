@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from agreement import RULEBOOK
+from agreement import RULEBOOK, differences
 from maker_markets import maker_market
 from presence import expected, said
 
@@ -21,6 +21,7 @@ from streams import reference_data
 from streams.replay import journal
 
 HANDED_OVER = 30
+LANDED = 20
 MARKETS = 200
 BLOCK = 20
 
@@ -43,6 +44,17 @@ def test_generated_makers_agree_with_the_oracle(first: int, tmp_path: Path) -> N
         verdicts.update(row["verdict"] for row in rows.values())
         kinds.update(f"{key[3]} {status}" for key, (status, _ts) in alerts.items())
     print(f"compared {compared} rows and alerts: {dict(verdicts)}, {dict(kinds)}")
+    assert compared > 0
+    assert not wrong, "\n".join(wrong[:20])
+
+
+def test_what_lands_agrees_with_the_oracle_in_all_tables(tmp_path: Path) -> None:
+    compared, wrong = 0, []
+    for seed in range(MARKETS, MARKETS + LANDED):
+        number, lines = differences(maker_market(seed, tmp_path / f"seed-{seed}"))
+        compared += number
+        wrong += [f"seed {seed}: {line}" for line in lines]
+    print(f"compared {compared} facts of {LANDED} markets")
     assert compared > 0
     assert not wrong, "\n".join(wrong[:20])
 
