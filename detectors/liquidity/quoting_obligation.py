@@ -291,18 +291,19 @@ class QuotingObligation(Rule):
         view.opening = ALWAYS
         for agreement, facts in view.agreements.items():
             zones = {fact.zone or market.context.zone for fact in facts}
-            cursor = view.cursors.get(agreement)
-            if cursor is None:
-                cursor = _next(min(trading_day(start, zone) for zone in zones), -1)
-            while (begins := min(day_bounds(cursor, zone)[0] for zone in zones)) <= end:
-                schedule = self._schedule(market, view, agreement, cursor)
+            before = _shift(min(trading_day(start, zone) for zone in zones), -1)  # its hours may go on
+            first = view.cursors.get(agreement, before)
+            after = _shift(max(trading_day(end, zone) for zone in zones), 1)
+            begins = min(day_bounds(after, zone)[0] for zone in zones)
+            view.cursors[agreement] = after
+            for day in _days(first, after):
+                schedule = self._schedule(market, view, agreement, day)
+                if schedule.segments and schedule.span[0] > end:
+                    begins = schedule.span[0]
+                    view.cursors[agreement] = day
+                    break
                 if schedule.segments:
-                    if schedule.span[0] > end:
-                        begins = schedule.span[0]
-                        break
-                    self._open_day(market, state, schedule, agreement, cursor, start)
-                cursor = _next(cursor, 1)
-            view.cursors[agreement] = cursor
+                    self._open_day(market, state, schedule, agreement, day, start)
             view.opening = min(view.opening, begins)
         view.until = NEVER
 
@@ -336,8 +337,8 @@ class QuotingObligation(Rule):
         known: bool,
     ) -> None:
         """Count to `start` as was found before, and to `end` as quotes stand now."""
-        if day.upto < start:
-            self._piece(market, schedule, day, start, day.kind)
+        if day.upto < (before := min(start, schedule.end)):
+            self._piece(market, schedule, day, before, day.kind)
         self._run(market, state, schedule, day, min(end, schedule.end), known)
         if day.warned is None:
             slack = day.tally.slack(self._required(market, schedule), schedule.available(day.upto))
@@ -354,22 +355,16 @@ class QuotingObligation(Rule):
         known: bool | None,
     ) -> None:
         """Count to `end`, segment by segment; `known` None: nobody was there, and nobody is warned."""
-        at = schedule.index(day.upto)
-        while day.upto < end:
-            kind: Kind = "outside"
-            stop = end
-            if at < len(schedule.segments):
-                segment = schedule.segments[at]
-                if day.upto < segment.start:
-                    stop = min(end, segment.start)
-                else:
-                    stop = min(end, segment.end)
-                    kind = self._kind(market, state, schedule, segment, known)
-                    if kind != day.kind:
-                        self._note(state, day, segment, kind)
-                    at += stop == segment.end
-            self._piece(market, schedule, day, stop, kind, warns=known is not None)
-            day.kind = kind
+        warns = known is not None
+        for segment in schedule.segments[schedule.index(day.upto) :]:
+            if day.upto < min(end, segment.start):
+                self._piece(market, schedule, day, min(end, segment.start), "outside", warns)
+            if day.upto >= end:
+                return
+            kind = self._kind(market, state, schedule, segment, known)
+            if kind != day.kind:
+                self._note(state, day, segment, kind)
+            self._piece(market, schedule, day, min(end, segment.end), kind, warns)
 
     def _piece(
         self, market: Market, schedule: Schedule, day: Day, end: int, kind: Kind, warns: bool = True
@@ -384,7 +379,7 @@ class QuotingObligation(Rule):
                 day.warned, day.at_warning = moment, day.tally.copy()
                 day.at_warning.add(kind, moment - day.upto)
         day.tally.add(kind, end - day.upto)
-        day.upto = end
+        day.upto, day.kind = end, kind
 
     def _kind(
         self,
@@ -430,8 +425,8 @@ class QuotingObligation(Rule):
     def _until(self, market: Market, schedule: Schedule, day: Day) -> int:
         """Return until when time stays of the day's kind, and nobody need be warned, if no quote changes."""
         segment = schedule.segments[schedule.index(day.upto)]
-        if day.upto == segment.start:
-            return day.upto
+        if day.upto == segment.start or (day.upto < segment.start and day.kind != "outside"):
+            return day.upto  # what comes next is of another kind
         until = segment.end if day.upto > segment.start else segment.start
         required = self._required(market, schedule)
         uses = consumption(day.kind, required)
@@ -602,5 +597,10 @@ def _level(price: int | None, size: int | None) -> Levels:
     return {} if price is None or not size else {price: size}
 
 
-def _next(day: str, step: int) -> str:
-    return (date.fromisoformat(day) + timedelta(days=step)).isoformat()
+def _shift(day: str, days: int) -> str:
+    return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
+
+
+def _days(first: str, after: str) -> list[str]:
+    start = date.fromisoformat(first)
+    return [_shift(first, days) for days in range((date.fromisoformat(after) - start).days)]

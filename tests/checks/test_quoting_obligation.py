@@ -21,7 +21,7 @@ from streams import reference_data
 from streams.replay import journal
 
 HANDED_OVER = 30
-LANDED = 20
+LANDED = 5
 MARKETS = 200
 BLOCK = 20
 
