@@ -12,6 +12,8 @@ from agreement import RULEBOOK, differences
 from maker_markets import maker_market
 from presence import expected, said
 
+from detectors.affiliation import Directory
+from detectors.liquidity.agreed_session import Schedule
 from detectors.runner import Output, Runner
 from schemas import codec
 from schemas.alerts import Alert
@@ -20,9 +22,9 @@ from schemas.metrics import PresenceDay
 from streams import reference_data
 from streams.replay import journal
 
-HANDED_OVER = 30
-LANDED = 5
-MARKETS = 200
+HANDED_OVER = 15
+LANDED = 4
+MARKETS = 100
 BLOCK = 20
 
 
@@ -57,6 +59,36 @@ def test_what_lands_agrees_with_the_oracle_in_all_tables(tmp_path: Path) -> None
     print(f"compared {compared} facts of {LANDED} markets")
     assert compared > 0
     assert not wrong, "\n".join(wrong[:20])
+
+
+def test_every_nanosecond_of_a_session_is_of_one_kind(tmp_path: Path) -> None:
+    compared = 0
+    for seed in range(MARKETS):
+        folder = maker_market(seed, tmp_path / f"seed-{seed}")
+        _rows, _alerts, sink = said(folder)
+        sessions = {(row.knowledge, row.agreement, row.trading_day): row.session_ns for row in sink.rows}
+        for alert in sink.alerts:
+            measures = alert.measures
+            if measures["kind"] == "breach" and alert.status == "confirmed":
+                kinds = ("compliant_ns", "not_compliant_ns", "unknown_ns", "exempt_ns")
+                key = (alert.knowledge, str(measures["agreement"]), str(measures["trading_day"]))
+                assert sum(int(str(measures[kind])) for kind in kinds) == sessions[key], f"seed {seed}: {key}"
+                compared += 1
+        facts = reference_data.load(folder / "reference.toml")
+        agreements = Directory(facts, hindsight=True).agreement_versions("X")
+        for hindsight in (False, True):
+            directory = Directory(facts, hindsight=hindsight)
+            for _knowledge, agreement, day in sessions:
+                schedule = Schedule(directory, "X", agreements[agreement], day, "Asia/Hong_Kong")
+                edges = [edge for segment in schedule.segments for edge in segment[:2]]
+                assert edges == sorted(edges)
+                assert all(segment.start < segment.end for segment in schedule.segments)
+                if hindsight and schedule.segments:
+                    left = sum(s.end - s.start for s in schedule.segments if s.phase == "continuous")
+                    assert schedule.available(schedule.start) == left
+                compared += len(schedule.segments)
+    print(f"compared {compared} sessions and segments")
+    assert compared > 0
 
 
 def entries(folder: Path, clocks: Random | None) -> list[Entry]:
