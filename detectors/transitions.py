@@ -132,7 +132,6 @@ class Transitions:
         price = entry.price if entry.price is not None else order.price
         repriced = price != order.price
         keeps = not repriced and leaves <= order.leaves
-        resting = order.resting
         book.lift(order)
         order.price, order.leaves = price, leaves
         order.display_qty = entry.display_qty if entry.display_qty is not None else order.display_qty
@@ -151,8 +150,6 @@ class Transitions:
         if leaves == 0:
             book.kill(order)
             return
-        if keeps and resting:
-            book.place(order)
         self._open_turn(entry, order)
 
     def _trigger(self, entry: OrderEntry, order: Order) -> None:
