@@ -382,6 +382,7 @@ class Market:
 
     def _trade(self, entry: TradeEntry) -> None:
         if entry.exec_type == "trade":
+            self.transitions.check_trade(entry)
             for rule, state in self._hooked("on_trade"):
                 self._guard(rule, rule.on_trade, state, entry)
             match = self.matching.begin_seq if self.matching is not None else entry.seq
@@ -399,6 +400,7 @@ class Market:
         self.trades[kept.trade.trade_id] = kept
         for trade_id in oldest_beyond(self.trades, MAX_TRADES):
             self._forget_trade(trade_id)
+            self.flags["forgot_young_trades"] = 1  # a bust can still reach what rests on them
 
     def _forget_trade(self, trade_id: str) -> None:
         del self.trades[trade_id]
@@ -412,9 +414,8 @@ class Market:
         trade_id = self.renamed.get(trade_id, trade_id)
         was = self.trades.get(trade_id)
         if was is None:
-            if "forgot_trades" in self.flags and (
-                not self._take_back(trade_id, entry) or entry.exec_type == "trade_correct"
-            ):
+            taken_back = "forgot_young_trades" in self.flags and self._take_back(trade_id, entry)
+            if "forgot_trades" in self.flags and not (taken_back and entry.exec_type == "trade_cancel"):
                 self.fault(
                     "late_bust", entry.seq, entry.seq, entry.ts,
                     f"{entry.exec_type} of trade {trade_id}, which was never seen or is no longer kept",
