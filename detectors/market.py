@@ -227,7 +227,7 @@ class Market:
         self, kind: str, first_seq: int, last_seq: int, ts: int, detail: str, *, missing: bool = False
     ) -> None:
         """Record a data-quality finding and mark what rests on it. `missing`: the seqs never came."""
-        if kind not in ("duplicate", "no_accounts", "stale_reference"):
+        if kind not in ("duplicate", "no_accounts", "stale_reference", "not_price_time"):
             fault = DataFault(first_seq, last_seq, missing)
             self.ledger.faults.append(fault)
             del self.ledger.faults[:-MAX_FAULTS]

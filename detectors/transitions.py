@@ -141,7 +141,7 @@ class Transitions:
         if order.display_qty is None:
             order.shown = leaves
         else:
-            order.shown = min(order.shown if keeps else order.display_qty, leaves)
+            order.shown = min(order.shown if keeps and order.display_qty else order.display_qty, leaves)
         if not keeps:
             order.stamp = entry.seq
         if repriced:

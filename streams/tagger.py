@@ -135,6 +135,8 @@ class Tagger:
 
     def _order(self, record: OrderRecord, src: Source, extra: str | None) -> OrderEntry:
         kind = record.exec_type
+        if "" in (record.order_id, record.account):
+            raise Refused("bad_value", "expected order_id and account to be absent or named, got ''")
         if not kind.startswith("mm_protection") and not record.order_id:
             raise Refused("missing_field", f"expected an order_id on {kind}")
         price = self._decimal("price", record.price, 1)
