@@ -203,7 +203,7 @@ class Market:
         self, kind: str, first_seq: int, last_seq: int, ts: int, detail: str, *, missing: bool = False
     ) -> None:
         """Record a data-quality finding and mark what rests on it. `missing`: the seqs never came."""
-        if kind not in ("duplicate", "no_accounts", "stale_reference"):
+        if kind not in ("duplicate", "no_accounts", "stale_reference", "assigned_sequence"):
             self.ledger.faults.append(DataFault(first_seq, last_seq, missing))
             del self.ledger.faults[:-MAX_FAULTS]
         self.context.integrity.report(self, kind, first_seq, last_seq, ts, detail)
@@ -223,7 +223,7 @@ class Market:
             return
         self.late = verdict is Verdict.LATE
         if first:
-            self.book.start_known = entry.seq == 1
+            self._begin(entry)
         skipped = self.sequence.skipped if not self.late else None
         if skipped is not None:
             self.flags["gap"] = skipped[0]
@@ -249,6 +249,18 @@ class Market:
         if self.book.turn is None:
             self.transitions.watch_cross(entry.seq)
         self.late = False
+
+    def _begin(self, entry: EventEntry) -> None:
+        """Seq 1 finds the book empty, unless the record tells no orders."""
+        directory = self.context.directory
+        from_orders = directory.book_source(self.instrument, entry.ts) == "orders"
+        self.book.start_known = entry.seq == 1 and from_orders
+        listed = directory.instrument(self.instrument, entry.ts)
+        if listed is not None and listed.sequence == "adapter":
+            self.fault(
+                "assigned_sequence", entry.seq, entry.seq, entry.ts,
+                "the venue numbers no records of it: order and completeness are the source adapter's word",
+            )  # fmt: skip
 
     def clock(self, ts: int, end: bool) -> None:
         """No event with ts <= `ts` is still to come: decide what is due."""

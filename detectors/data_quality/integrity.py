@@ -35,6 +35,8 @@ class Integrity(Rule):
     (a rule raised; the event is not lost). `conflict` is used wherever two statements of the venue about
     one thing differ: seq, match_id, a fill's leaves, a cancel's leaves. `clock_skew`: stamped more than the
     allowance before the greatest `ts` so far. `stale_reference`: an instrument that no fact lists.
+    `assigned_sequence`: an adapter, not the venue, numbered the records (the instrument's `sequence`), so
+    that a lost record leaves no gap; once, at the first record.
     Misses: faults that leave the record consistent. Source: SPEC.md section 4; RTS 25 for 1 ms.
     """
 
