@@ -1,9 +1,10 @@
 """A capture of the Hyperliquid chain as SPEC.md records: what `fairbook ingest hyperliquid` reads.
 
-    capture = load(Path("../shared/data/hyperliquid_l4"))
-    for topic, record in capture: ...    # SPEC 2.1-2.3; `seq` is 1, 2, 3, ... over all three topics
-    capture.counts, capture.notes()      # what became of every input, once all records are read
-    reference_toml()                     # who is who, for `reference.toml`
+    capture = read(Path("../shared/data/hyperliquid_l4"), "by_block")
+    for topic, record in capture.records: ...  # SPEC 2.1-2.3; `seq` is 1, 2, 3, ... over all three topics
+    capture.total                              # how many
+    capture.counts, capture.notes()            # what became of every input, once all records are read
+    capture.reference_toml                     # who is who, for `reference.toml`
 
 How it is read:
 - The chain has no sequence number per instrument, so one is made here, and only here does a place in a file
@@ -39,7 +40,6 @@ from streams.sources.hyperliquid_blocks import Mapper, Record
 from streams.sources.hyperliquid_files import (
     Best,
     Blocks,
-    Copy,
     HyperliquidError,
     Snapshot,
     read_blocks,
@@ -48,24 +48,25 @@ from streams.sources.hyperliquid_files import (
 )
 from streams.sources.hyperliquid_reference import VAULTS, who_is_who
 
-__all__ = ["VAULTS", "Capture", "Copy", "HyperliquidError", "Record", "load", "reference_toml"]
+__all__ = ["VAULTS", "Capture", "HyperliquidError", "Record", "read", "reference_toml"]
 
 MS = 1_000_000  # ns
 
 
-def load(
+def read(
     folder: Path,
+    copy: str = "by_block",
     *,
-    copy: Copy = "by_block",
     coin: str = "BTC",
     instrument: str = "BTC-PERP",
     flag_vaults: bool = False,
 ) -> Capture:
-    """Return the capture in `folder`, read and checked; its records are made while it is iterated.
+    """Return the capture in `folder`, read and checked.
 
-    `copy`: which of the two archives. `coin`: the chain's name, `instrument`: ours. `flag_vaults`: set
-    `mm_flag` on the vaults' orders and fills, which the chain does not. Raises HyperliquidError: a file
-    missing, damaged or not a node's, blocks that do not follow on the snapshot, a quote of no block.
+    `copy`: `by_block` or `streaming`, which of the two archives. `coin`: the chain's name of the market,
+    `instrument`: ours. `flag_vaults`: set `mm_flag` on the vaults' orders and fills, as the chain does not.
+    Raises HyperliquidError: a file missing, damaged or not a node's, blocks that do not follow on the
+    snapshot, a quote of no block; and, while records are read, trades with two buyers.
     """
     snapshot = read_snapshot(folder, coin)
     blocks = read_blocks(folder, copy, coin)
@@ -78,12 +79,8 @@ def load(
 
 
 class Capture:
-    """Iterate it, as often as wanted, for (topic, record); `len` is the number of records to come.
-
-    They come in the order of `seq`, those of the streaming copy in the order of their arrival.
-
-    `len` is exact unless diffs tell of changes without a status. `counts` is complete after an iteration:
-    `snapshot: ...`, `status: NAME`, `diffs: ...`, `trades: ...`, `vaults: ...`, and records by topic.
+    """What was captured. `counts` is complete once all records are read: `snapshot: ...`, `status: NAME`,
+    `diffs: ...`, `trades: ...`, `vaults: ...`, and records by topic.
     """
 
     def __init__(
@@ -98,7 +95,9 @@ class Capture:
         start = max((order.timestamp * MS for _user, order in self._snapshot), default=blocks.items[0].ts)
         self._quotes = _placed(quotes, blocks, start)
 
-    def __len__(self) -> int:
+    @property
+    def total(self) -> int:
+        """The number of records; there are more if diffs tell of changes without a status."""
         trades = sum(len({fill.tid for _user, fill in block.fills}) for block in self._blocks.items)
         statuses = sum(len(block.order_statuses) for block in self._blocks.items)
         return len(self._snapshot) + statuses + trades + sum(map(len, self._quotes))
@@ -108,7 +107,14 @@ class Capture:
         """The latest time of a record, in ns: with what the recording ends."""
         return max(self._blocks.items[-1].ts, *(ts for quotes in self._quotes for ts, _best in quotes))
 
-    def __iter__(self) -> Iterator[tuple[Topic, Record]]:
+    @property
+    def reference_toml(self) -> str:
+        """Who is who, as the text of a `reference.toml`."""
+        return reference_toml(self.instrument)
+
+    @property
+    def records(self) -> Iterator[tuple[Topic, Record]]:
+        """All records anew, in the order of `seq`, those of the streaming copy in that of their arrival."""
         mapper = Mapper(VAULTS, VAULTS if self._flag_vaults else ())
         self.counts = mapper.counts
         self.counts["snapshot: untriggered, left out"] = self._untriggered

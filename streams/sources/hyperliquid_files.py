@@ -20,8 +20,9 @@ import msgspec
 
 from detectors.trading_day import nanoseconds
 from schemas.decimals import text
+from streams.sources.recording import RecordingError
 
-Copy = Literal["by_block", "streaming"]
+COPIES = ("by_block", "streaming")
 Kind = Literal["order_statuses", "raw_book_diffs", "fills"]
 
 MEMBER = re.compile(r"(?:^|/)node_(order_statuses|raw_book_diffs|fills)_(?:by_block|streaming)/")
@@ -32,7 +33,7 @@ DAMAGED = (EOFError, OSError, tarfile.TarError, zlib.error)
 AGAIN = "the file is damaged or not all there; copy it again"
 
 
-class HyperliquidError(ValueError):
+class HyperliquidError(RecordingError):
     """The folder is not what a node wrote: what was expected, what came, what to do."""
 
 
@@ -210,15 +211,15 @@ def read_snapshot(folder: Path, coin: str) -> Snapshot:
     raise HyperliquidError(f"{path}: expected resting orders of {coin}, got {found}; name one of them")
 
 
-def read_blocks(folder: Path, copy: Copy, coin: str) -> Blocks:
+def read_blocks(folder: Path, copy: str, coin: str) -> Blocks:
     """Return the blocks in order, with the events of `coin` in the order of the array or, in the streaming
     copy, of the block's lines: neither the place of another block's lines nor `local_time` matters.
 
     Raises HyperliquidError: a file missing, damaged or not a node's, a block missing or beyond the range
     that the archive's name tells, two times for one block, no events.
     """
-    if copy not in get_args(Copy):
-        raise HyperliquidError(f"copy: expected one of {', '.join(get_args(Copy))}, got {copy!r}")
+    if copy not in COPIES:
+        raise HyperliquidError(f"copy: expected one of {', '.join(COPIES)}, got {copy!r}")
     path = _one(folder, f"{copy}_*.tar.gz")
     blocks: dict[int, Block] = {}
     seen: dict[Kind, set[int]] = {"order_statuses": set(), "raw_book_diffs": set(), "fills": set()}
@@ -325,7 +326,7 @@ def _take(block: Block, line: _Statuses | _Diffs | _Fills, coin: str, arrived: i
         block.arrived["fills"] += [arrived] * len(fills)
 
 
-def _range(path: Path, copy: Copy, seen: dict[Kind, set[int]]) -> tuple[int, int]:
+def _range(path: Path, copy: str, seen: dict[Kind, set[int]]) -> tuple[int, int]:
     """Return the first and the last block, once all that must be there is there."""
     numbers = set().union(*seen.values())
     if not numbers:

@@ -13,11 +13,12 @@ from schemas.alerts import breach_id
 from streams.lake import catalog
 from streams.lake.writer import LakeWriter
 from streams.replay import replay
+from streams.settings import resource
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "oracles"))
 
-RULEBOOK = (ROOT / "infra" / "rulebook" / "default.toml").read_text()
+RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 Facts = dict[tuple[Any, ...], Any]
 
 HARM_KEY = ("instance", "trade_id", "side", "order_id", "instrument")

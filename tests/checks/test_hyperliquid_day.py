@@ -28,12 +28,12 @@ from schemas.metrics import Depth, SpreadMinute
 from streams import reference_data
 from streams.replay import ReplayResult, replay
 from streams.sources import recording
-from streams.sources.hyperliquid import VAULTS, Copy, load, reference_toml
+from streams.sources.hyperliquid import VAULTS, read
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "hyperliquid_l4"
 RULEBOOK = (ROOT / "infra" / "rulebook" / "default.toml").read_text()
-COPIES: tuple[Copy, Copy] = ("by_block", "streaming")
+COPIES = ("by_block", "streaming")
 EXEC_TYPES = {"open": "new", "filled": "fill", "canceled": "canceled", "reduceOnlyCanceled": "canceled"}
 Row = dict[str, Any]
 
@@ -138,13 +138,13 @@ def books(raw: Raw) -> list[dict[str, dict[int, Resting]]]:
 
 
 @pytest.fixture(scope="module")
-def days(tmp_path_factory: pytest.TempPathFactory) -> dict[Copy, Day]:
-    found: dict[Copy, Day] = {}
+def days(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Day]:
+    found: dict[str, Day] = {}
     for copy in COPIES:
         folder = tmp_path_factory.mktemp(copy)
-        capture = load(DATA, copy=copy)
-        written = recording.write(folder, capture, reference_toml())
-        assert sum(written.values()) == len(capture)
+        capture = read(DATA, copy)
+        written = recording.write(folder, capture.records, capture.reference_toml)
+        assert sum(written.values()) == capture.total
         assert capture.counts["diffs: explained"] == 1_332
         assert capture.counts["diffs: without status or fill"] == 0
         seen = Seen()
@@ -158,7 +158,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> dict[Copy, Day]:
 
 
 @pytest.fixture
-def day(days: dict[Copy, Day]) -> Day:
+def day(days: dict[str, Day]) -> Day:
     return days["by_block"]
 
 
@@ -272,7 +272,7 @@ def test_the_final_book_is_the_oracles(books: list[dict[str, dict[int, Resting]]
     print(f"compared {len(expected)} resting orders, in priority order")
 
 
-def test_the_streaming_copy_gives_the_same_alerts_and_the_same_book(days: dict[Copy, Day]) -> None:
+def test_the_streaming_copy_gives_the_same_alerts_and_the_same_book(days: dict[str, Day]) -> None:
     ours, theirs = (days[copy] for copy in COPIES)
     contents = [[codec.encode_alert(alert) for alert in day.result.alerts] for day in (ours, theirs)]
     assert contents[0] == contents[1]
@@ -281,7 +281,7 @@ def test_the_streaming_copy_gives_the_same_alerts_and_the_same_book(days: dict[C
     assert ours.minutes == theirs.minutes
     for name in ("orders.jsonl", "trades.jsonl", "quotes.jsonl"):
         assert (ours.folder / name).read_bytes() == (theirs.folder / name).read_bytes()
-    arrival = [record["seq"] for _topic, record in load(DATA, copy="streaming")]
+    arrival = [record["seq"] for _topic, record in read(DATA, "streaming").records]
     assert sorted(arrival) == list(range(1, 93_007))
     disordered = sum(seq < greatest for seq, greatest in zip(arrival, accumulate(arrival, max), strict=True))
     assert disordered == 9  # trades that were seen before their aggressor's order

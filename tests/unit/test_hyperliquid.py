@@ -17,7 +17,7 @@ from schemas import codec
 from streams import reference_data
 from streams.replay import ReplayResult, replay
 from streams.sources import recording
-from streams.sources.hyperliquid import VAULTS, Copy, HyperliquidError, load, reference_toml
+from streams.sources.hyperliquid import VAULTS, HyperliquidError, read, reference_toml
 
 RULEBOOK = (Path(__file__).resolve().parents[2] / "infra" / "rulebook" / "default.toml").read_text()
 START_MS = 1_778_002_753_000
@@ -171,25 +171,25 @@ def traded(tmp_path: Path) -> Path:
     return capture(tmp_path / "capture", RESTING, TRADED, QUOTES)
 
 
-def told(folder: Path, copy: Copy = "by_block") -> list[tuple[Any, ...]]:
+def told(folder: Path, copy: str = "by_block") -> list[tuple[Any, ...]]:
     """(exec_type, id) of every record in order; a quote as its bid."""
     return [
         (
             record.get("exec_type", topic),
             record.get("order_id") or record.get("trade_id") or record.get("bid_px"),
         )
-        for topic, record in load(folder, copy=copy)
+        for topic, record in read(folder, copy).records
     ]
 
 
 def one_block(tmp_path: Path, statuses: list[Row], diffs: list[Row], rows: list[Any]) -> list[Row]:
     """The records of one block after the snapshot's, which is RESTING."""
     folder = capture(tmp_path / "capture", RESTING, [(statuses, diffs, rows)])
-    return [record for _topic, record in load(folder)][4:]
+    return [record for _topic, record in read(folder).records][4:]
 
 
 def replayed(tmp_path: Path, folder: Path, **options: Any) -> ReplayResult:
-    recording.write(tmp_path / "recording", load(folder, **options), reference_toml())
+    recording.write(tmp_path / "recording", read(folder, **options).records, reference_toml())
     return replay(tmp_path / "recording", rulebook_text=RULEBOOK, strict=True)
 
 
@@ -215,7 +215,7 @@ def test_records_come_in_the_order_of_the_chain(tmp_path: Path) -> None:
 def test_both_copies_give_the_same_bytes(tmp_path: Path) -> None:
     folder = traded(tmp_path)
     ours, theirs = (
-        {record["seq"]: (topic, codec.encode(record)) for topic, record in load(folder, copy=copy)}
+        {record["seq"]: (topic, codec.encode(record)) for topic, record in read(folder, copy).records}
         for copy in ("by_block", "streaming")
     )
     assert ours == theirs
@@ -232,17 +232,17 @@ def test_a_disordered_copy_is_put_right_by_seq(tmp_path: Path) -> None:
     assert alerts[0] == alerts[1] != []
 
 
-def test_seq_counts_from_1_and_len_tells_how_many(tmp_path: Path) -> None:
-    found = load(traded(tmp_path))
-    assert [record["seq"] for _topic, record in found] == list(range(1, len(found) + 1))
-    assert len(list(found)) == len(found) == 17  # again: it can be read twice
+def test_seq_counts_from_1_and_total_tells_how_many(tmp_path: Path) -> None:
+    found = read(traded(tmp_path))
+    assert [record["seq"] for _topic, record in found.records] == list(range(1, found.total + 1))
+    assert len(list(found.records)) == found.total == 17  # again: it can be read twice
     assert {topic: found.counts[topic] for topic in ("orders", "trades", "quotes")} == {
         "orders": 11, "trades": 2, "quotes": 4,
     }  # fmt: skip
 
 
 def test_records_say_what_the_node_said(tmp_path: Path) -> None:
-    records = [record for _topic, record in load(traded(tmp_path), instrument="X")]
+    records = [record for _topic, record in read(traded(tmp_path), instrument="X").records]
     assert records[2] == {
         "instrument": "X", "seq": 3, "ts": (START_MS - 997) * 1_000_000, "exec_type": "restated",
         "order_id": "3", "cl_ord_id": "0xa", "account": VAULT_A, "side": "sell", "ord_type": "limit",
@@ -267,14 +267,14 @@ def test_records_say_what_the_node_said(tmp_path: Path) -> None:
 
 
 def test_quotes_of_the_snapshot_and_of_an_empty_block_have_their_own_times(tmp_path: Path) -> None:
-    times = [record["ts"] for topic, record in load(traded(tmp_path)) if topic == "quotes"]
+    times = [record["ts"] for topic, record in read(traded(tmp_path)).records if topic == "quotes"]
     assert times == [
         (START_MS - 996) * 1_000_000,  # the latest order of the snapshot
         1_778_002_753_070_084_407,
         1_778_002_753_140_000_000,  # no events: as published, in ms
         1_778_002_753_210_084_407,
     ]
-    assert load(traded(tmp_path)).latest_ts == times[-1]
+    assert read(traded(tmp_path)).latest_ts == times[-1]
 
 
 def test_a_trade_without_its_aggressors_status_stands_where_its_book_diff_does(tmp_path: Path) -> None:
@@ -351,8 +351,8 @@ def test_triggers_liquidations_and_half_trades(tmp_path: Path) -> None:
     half = fills(10, "101.0", "0.1", ("c7", 98, "B"), ("c3", 4))[1:]
     diffs = [update("c3", 4, "A", "101.0", "1", "0.9"), update("c3", 4, "A", "101.0", "0.9", "0.8")]
     folder = capture(tmp_path / "c", resting, [([status("open", "c1", stop)], diffs, rows + half)])
-    found = load(folder)
-    records = [record for _topic, record in found]
+    found = read(folder)
+    records = [record for _topic, record in found.records]
     assert (len(records), found.counts["snapshot: untriggered, left out"]) == (7, 1)
     first, second, order = records[4:]
     assert (first["match_type"], first["aggressor"]) == ("liquidation", "buy")
@@ -364,14 +364,14 @@ def test_an_original_size_of_zero_is_not_known(tmp_path: Path) -> None:
     folder = capture(
         tmp_path / "c", ([["c1", terms(1, "B", "1.5", "0.1", origSz="0.0", tif=None)]], []), TRADED
     )
-    _topic, record = next(iter(load(folder)))
+    _topic, record = next(read(folder).records)
     assert (record.get("order_qty"), record["leaves_qty"], record.get("time_in_force")) == (None, "0.1", None)
 
 
 def test_other_coins_are_left_out(tmp_path: Path) -> None:
     statuses = [status("open", "c1", {**terms(50, "B", "1.0", "1"), "coin": "ETH"})]
     folder = capture(tmp_path / "c", RESTING, [(statuses + TRADED[0][0], TRADED[0][1], TRADED[0][2])])
-    assert "50" not in [record.get("order_id") for _topic, record in load(folder)]
+    assert "50" not in [record.get("order_id") for _topic, record in read(folder).records]
 
 
 # ---- what the rules make of it ----------------------------------------------------------------------------
@@ -394,8 +394,8 @@ def test_a_quote_that_is_not_the_books_is_found(tmp_path: Path) -> None:
 
 
 def test_notes_say_how_many_orders_lack_the_flag(tmp_path: Path) -> None:
-    found, flagged = load(traded(tmp_path)), load(traded(tmp_path), flag_vaults=True)
-    assert (len(list(found)), len(list(flagged))) == (17, 17)
+    found, flagged = read(traded(tmp_path)), read(traded(tmp_path), flag_vaults=True)
+    assert (len(list(found.records)), len(list(flagged.records))) == (17, 17)
     assert "each of the 2 orders and 1 fills" in found.notes()[1]
     assert "set here on 2 orders" in flagged.notes()[1]
 
@@ -540,7 +540,7 @@ def test_errors_say_what_was_expected_and_what_came(
     folder = traded(tmp_path)
     damage(folder)
     with pytest.raises(HyperliquidError) as raised:
-        list(load(folder))
+        list(read(folder).records)
     assert said in str(raised.value)
 
 
@@ -549,8 +549,8 @@ def test_arguments_that_name_nothing_are_told(tmp_path: Path) -> None:
     with pytest.raises(
         HyperliquidError, match="expected the folder of a Hyperliquid capture; it does not exist"
     ):
-        load(tmp_path / "nowhere")
+        read(tmp_path / "nowhere")
     with pytest.raises(HyperliquidError, match="expected resting orders of ETH, got BTC"):
-        load(folder, coin="ETH")
+        read(folder, coin="ETH")
     with pytest.raises(HyperliquidError, match="expected one of by_block, streaming, got 'both'"):
-        load(folder, copy="both")  # type: ignore[arg-type]
+        read(folder, "both")
