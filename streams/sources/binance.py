@@ -39,6 +39,7 @@ from typing import ClassVar, NamedTuple
 import msgspec
 
 from schemas.events import Topic
+from streams.sources.recording import RecordingError
 
 Record = dict[str, object]
 MS = 1_000_000  # ns
@@ -49,7 +50,7 @@ KNOWN = {  # symbol: tick, lot, base, quote; as the exchange lists them (of othe
 }
 
 
-class BinanceError(ValueError):
+class BinanceError(RecordingError):
     """The file is no capture: what was expected, what came, what to do."""
 
 
