@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from detectors.runner import Output
-from schemas.journal import Entry, Position
+from detectors.runner import Output, Runner
+from schemas.journal import Entry, Position, QuoteEntry
 from schemas.metrics import Depth, SpreadMinute
 from streams import reference_data
-from streams.replay import ReplayResult, replay
+from streams.cli import app
+from streams.replay import ReplayResult, journal, replay
 from streams.sources import recording
 from streams.sources.binance import BinanceError, Capture, read
 
@@ -222,6 +224,16 @@ def test_what_is_no_capture_says_so(tmp_path: Path, content: bytes | None, said:
         read(path)
 
 
+def test_the_command_writes_a_recording_and_says_how_the_order_was_made(tmp_path: Path) -> None:
+    arriving(tmp_path, ticker(1, 0), ticker(2, 9), trade(1, 1))
+    out = tmp_path / "recording"
+    done = CliRunner().invoke(app, ["ingest", "binance", str(tmp_path / "capture.gz"), "--to", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "3 records of capture.gz written" in done.output
+    assert "1 of 3 records arrived after one with a later event time" in done.output
+    assert [problem.severity for problem in recording.check(out)] == ["warning", "warning"]
+
+
 # ---- a book that only quotes tell -------------------------------------------------------------------------
 
 
@@ -289,3 +301,44 @@ def test_by_default_a_quote_checks_the_book_and_makes_no_spread(tmp_path: Path) 
     assert minutes.rows[0].one_sided_ns == 60 * SECOND
     assert minutes.rows[0].tw_spread_bps is None
     assert findings(result) == {"book_mismatch": 1}
+
+
+def quotes_and_trades(tmp_path: Path) -> list[Entry]:
+    """The journal of a few quotes and trades, one of each missing."""
+    events = [ticker(number, 7_000 * number, ask=f"{101 + number}.0") for number in range(20)]
+    found = arriving(tmp_path, *events, *(trade(number, 11_000 * number) for number in range(14)))
+    records = [item for at, item in enumerate(found.records) if at not in (7, 18)]
+    recording.write(tmp_path / "recording", records, found.reference_toml)
+    return list(journal(tmp_path / "recording", reference_data.load(tmp_path / "recording"), RULEBOOK))
+
+
+def test_a_snapshot_keeps_the_venues_quote(tmp_path: Path) -> None:
+    entries = quotes_and_trades(tmp_path)
+    whole = Runner(strict=True)
+    expected = [output for entry in entries for output in whole.apply(entry)]
+    cut, found, cuts = Runner(strict=True), list[Output](), 0
+    for entry in entries:
+        found += cut.apply(entry)
+        cut = Runner.restore(cut.snapshot(), strict=True)
+        cuts += 1
+    print(f"compared {len(found)} outputs with {cuts} restarts")
+    assert found == expected
+    assert sum(isinstance(output, SpreadMinute) for output in found) == 3
+
+
+def test_a_late_quote_does_not_take_the_place_of_a_newer_one(tmp_path: Path) -> None:
+    """What comes late says no more than what came in its time: the minutes are those without it."""
+    entries = quotes_and_trades(tmp_path)
+    quotes = [entry for entry in entries if isinstance(entry, QuoteEntry)]
+    late = quotes[5]
+    rest = [entry for entry in entries if entry is not late]
+    at = next(place for place, entry in enumerate(rest) if entry is quotes[7]) + 1
+    moved = [*rest[:at], late, *rest[at:]]
+    rows = []
+    for order in (rest, moved):
+        runner = Runner(strict=True)
+        outputs = [output for entry in order for output in runner.apply(entry)]
+        rows.append([output for output in outputs if isinstance(output, SpreadMinute)])
+    print(f"compared {len(rows[0])} minutes")
+    assert len(rows[0]) == 3
+    assert rows[0] == rows[1]

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from detectors.affiliation import Directory
 from streams import reference_data
+from streams.cli import app
 from streams.replay import replay
 from streams.sources import recording
 from streams.sources.hyperliquid_fills import VAULTS, Capture, HyperliquidError, read
@@ -161,3 +163,14 @@ def test_two_buyers_of_one_trade_are_refused(tmp_path: Path) -> None:
     rows[1][1]["side"] = "B"
     with pytest.raises(HyperliquidError, match="expected one buyer and one seller of trade 1"):
         list(capture(tmp_path, block(1, *rows)).records)
+
+
+def test_the_command_writes_a_recording_and_says_what_is_left_out(tmp_path: Path) -> None:
+    capture(tmp_path, block(1, *pair(1, "0xa", VAULT_A, feeToken="HYPE")))
+    out = tmp_path / "recording"
+    words = ["ingest", "hyperliquid-fills", str(tmp_path / "fills.jsonl.gz"), "--to", str(out)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "1 records of fills.jsonl.gz written" in done.output
+    assert "2 fees are left out" in done.output
+    assert {problem.severity for problem in recording.check(out)} == {"warning"}
