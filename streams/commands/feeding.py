@@ -73,7 +73,10 @@ def hyperliquid(settings: Settings, folder: Path, copy: str, to: Path | None, ru
 
     capture = source.read(folder, copy)
     records = _counted(capture.records, capture.total, f"hyperliquid {copy}")
-    return _deliver(settings, records, capture.reference_toml, to, rulebook_text, folder.name)
+    count = _deliver(settings, records, capture.reference_toml, to, rulebook_text, folder.name)
+    for note in capture.notes():
+        _say(f"note: {note}")
+    return count
 
 
 def hyperliquid_fills(settings: Settings, path: Path, to: Path | None, rulebook_text: str) -> int:
