@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Timer = tuple[int, str, str, str]  # due, breach id or nothing, instance, key
 PREVENTION = ("self_trade_prevention", "mm_protection")
+# findings that do not make the record in doubt
+SOUND = ("duplicate", "no_accounts", "stale_reference", "not_price_time", "assigned_sequence")
 MAX_FAULTS = 1_000
 HOUR = 3_600_000_000_000
 MAX_TRADES = 20_000  # fills that a correction can still find, an instrument
@@ -227,7 +229,7 @@ class Market:
         self, kind: str, first_seq: int, last_seq: int, ts: int, detail: str, *, missing: bool = False
     ) -> None:
         """Record a data-quality finding and mark what rests on it. `missing`: the seqs never came."""
-        if kind not in ("duplicate", "no_accounts", "stale_reference", "not_price_time"):
+        if kind not in SOUND:
             fault = DataFault(first_seq, last_seq, missing)
             self.ledger.faults.append(fault)
             del self.ledger.faults[:-MAX_FAULTS]
@@ -253,7 +255,7 @@ class Market:
             return
         self.late = verdict is Verdict.LATE
         if first:
-            self.book.start_known = entry.seq == 1
+            self._begin(entry)
         skipped = self.sequence.skipped if not self.late else None
         if skipped is not None:
             self.flags["gap"] = skipped[0]
@@ -279,6 +281,18 @@ class Market:
         if self.book.turn is None:
             self.transitions.watch_cross(entry.seq)
         self.late = False
+
+    def _begin(self, entry: EventEntry) -> None:
+        """Seq 1 finds the book empty, unless the record tells no orders."""
+        directory = self.context.directory
+        from_orders = directory.book_source(self.instrument, entry.ts) == "orders"
+        self.book.start_known = entry.seq == 1 and from_orders
+        listed = directory.instrument(self.instrument, entry.ts)
+        if listed is not None and listed.sequence == "adapter":
+            self.fault(
+                "assigned_sequence", entry.seq, entry.seq, entry.ts,
+                "the venue numbers no records of it: order and completeness are the source adapter's word",
+            )  # fmt: skip
 
     def clock(self, ts: int, end: bool) -> None:
         """No event with ts <= `ts` is still to come: decide what is due."""
