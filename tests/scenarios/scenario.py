@@ -524,7 +524,8 @@ class Comparison:
                 "mode": row.instance.partition(".")[2], "day": row.trading_day,
                 "fills_judged": row.fills_judged, "fills_with_harm": row.fills_with_harm,
                 "pairs": row.pairs_with_harm, "harm_left": text(row.harm_left),
-                "undecided": text(row.undecided_qty), "gateway_overtakes": row.gateway_overtakes, "exempt": row.exempt,
+                "undecided": text(row.undecided_qty), "gateway_overtakes": row.gateway_overtakes,
+                "exempt": row.exempt,
             }
             for row in _latest(self.outcome, ClientPriorityDay, "instance", "instrument", "trading_day")
         ]  # fmt: skip
