@@ -9,7 +9,7 @@ from typing import Any, Literal, get_type_hints
 import msgspec
 
 from detectors.trading_day import SECOND
-from schemas.decimals import DecimalError, parse
+from schemas.decimals import DecimalError, parse, text
 
 MICRO = 1_000_000  # bps, percent and ratios are integers scaled by 10**6
 _DURATIONS = {
@@ -18,7 +18,7 @@ _DURATIONS = {
 }  # fmt: skip
 _SCALES: dict[str, dict[str, int]] = {
     "duration": _DURATIONS,
-    "ticks": {"tick": 1, "ticks": 1},
+    "ticks": {"ticks": 1, "tick": 1},
     "count": {"": 1},
     "quantity": {"": 10**8},
     "bps": {"bps": MICRO},
@@ -70,6 +70,26 @@ class Unit(msgspec.Struct, frozen=True):
                 f"expected a {self.name} without a fraction of its smallest unit, got {value!r}"
             )
         return whole
+
+    def write(self, value: int) -> str:
+        """Return a value in this unit's scale as the rulebook writes it, in its largest whole unit.
+
+        >>> Unit("duration").write(1_500_000), Unit("bps").write(20_000_000), Unit("duration").write(0)
+        ('1500 us', '20 bps', '0 ns')
+        """
+        if self.name == "duration":
+            name, size = max(
+                (
+                    item
+                    for item in _DURATIONS.items()
+                    if item[0] not in ("day", "days") and not value % item[1]
+                ),
+                key=lambda item: item[1] if value else -item[1],
+            )
+            return f"{value // size} {name}"
+        name, size = next(iter(_SCALES[self.name].items()))
+        number = text(value * 10**8 // size)
+        return f"{number} {name if value != 1 or self.name != 'ticks' else 'tick'}".strip()
 
 
 def parameters_from(data: Mapping[str, object], type_: type[msgspec.Struct]) -> Any:

@@ -26,8 +26,9 @@ def list_alerts(
     with catalog.connect(lake) as connection:
         relation = connection.sql(
             """
-            select left(alert_id, 12) as alert, ts::varchar as ts, instrument, instance,
-              coalesce(measures ->> 'code', measures ->> 'class', measures ->> 'kind', '') as code,
+            select left(alert_id, 12) as alert, strftime(ts, '%m-%d %H:%M:%S') as "time", instrument,
+              concat_ws(' ', replace(instance, 'client_priority.', 'client_priority '),
+                coalesce(measures ->> 'code', measures ->> 'class', measures ->> 'kind')) as rule,
               status, severity, harm_qty, list_aggregate(accounts, 'string_agg', ' ') as accounts
             from alerts
             where (rule = $1 or ($1 is null and rule <> 'data_quality')) and ($2 is null or instrument = $2)
@@ -69,12 +70,18 @@ def show_alert(lake: Path, alert_id: str, console: Console) -> bool:
             f"parameters {alert['parameter_hash'][:12]}"
         )
         if rule is not None:
-            console.print(inspect.cleandoc(rule.__doc__ or ""), highlight=False, markup=False)
+            console.print(_without_examples(rule.__doc__ or ""), highlight=False, markup=False)
         console.print(f"Source ({alert['provenance']}): {alert['reference']}", highlight=False, markup=False)
         console.print(
             "This describes arithmetic on records and asks for review; it says nothing about intent."
         )
         return True
+
+
+def _without_examples(docstring: str) -> str:
+    """Return a rule's text; what only a test runs is left out."""
+    paragraphs = inspect.cleandoc(docstring).split("\n\n")
+    return "\n\n".join(paragraph for paragraph in paragraphs if not paragraph.startswith(">>>"))
 
 
 def _history(connection: duckdb.DuckDBPyConnection, alert_id: str, console: Console) -> None:
@@ -91,21 +98,27 @@ def _history(connection: duckdb.DuckDBPyConnection, alert_id: str, console: Cons
 def _evidence(connection: duckdb.DuckDBPyConnection, alert_id: str, console: Console) -> None:
     relation = connection.sql(
         """
-        with item as (select instrument, unnest(evidence) as e from alerts where alert_id = $1)
-        select e.kind, e.seq, e.id, o.ts::varchar as ts, o.exec_type, o.account, o.role, o.side, o.price,
-          coalesce(o.leaves_qty, o.order_qty) as qty, o.mm_flag::varchar as mm_flag
+        with item as (select instrument, unnest(evidence) as e from alerts where alert_id = $1),
+        sides as (
+          select *, 'buy' as side, buy_account as account, buy_role as role, buy_mm_flag as mm_flag
+          from trades
+          union all
+          select *, 'sell', sell_account, sell_role, sell_mm_flag from trades
+        )
+        select e.kind, e.seq, e.id, strftime(o.ts, '%H:%M:%S.%f') as "time", o.exec_type as what,
+          o.account, o.role, o.side, o.price, coalesce(o.leaves_qty, o.order_qty) as qty,
+          coalesce(o.mm_flag::varchar, '-') as mm_flag
         from item join orders o on o.instrument = item.instrument and o.seq = e.seq
         union all
-        select e.kind, e.seq, e.id, t.ts::varchar, t.match_type || ' ' || t.aggressor,
-          t.buy_account || ' from ' || t.sell_account, t.buy_role || ' from ' || t.sell_role, null,
-          t.price, t.qty,
-          coalesce(t.buy_mm_flag::varchar, '-') || ' / ' || coalesce(t.sell_mm_flag::varchar, '-')
-        from item join trades t on t.instrument = item.instrument and t.seq = e.seq
+        select e.kind, e.seq, e.id, strftime(t.ts, '%H:%M:%S.%f'),
+          case t.aggressor when t.side then 'took' when 'none' then t.match_type else 'made' end,
+          t.account, t.role, t.side, t.price, t.qty, coalesce(t.mm_flag::varchar, '-')
+        from item join sides t on t.instrument = item.instrument and t.seq = e.seq
         union all
-        select e.kind, e.seq, e.id, q.ts::varchar, 'quote', q.account, q.role, null, q.bid_px, q.bid_size,
-          q.mm_flag::varchar
+        select e.kind, e.seq, e.id, strftime(q.ts, '%H:%M:%S.%f'), 'quote', q.account, q.role, null, q.bid_px,
+          q.bid_size, coalesce(q.mm_flag::varchar, '-')
         from item join quotes q on q.instrument = item.instrument and q.seq = e.seq
-        order by 2
+        order by 2, 8
         """,
         params=[alert_id],
     )
@@ -132,6 +145,7 @@ def _queue(connection: duckdb.DuckDBPyConnection, alert_id: str, instance: str, 
         left join client_priority_harm h
           on h.instance = $4 and h.trade_id = t.trade_id and h.side = $2 and h.order_id = q.order_id
         where q.price is null or case when $2 = 'buy' then q.price >= t.price else q.price <= t.price end
+        order by q.ord_type <> 'market', q.price * if($2 = 'buy', -1, 1), q.stamp
         """,
         params=[instrument, side, seq, instance],
     )

@@ -2,43 +2,60 @@
 
 from __future__ import annotations
 
+import csv
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from schemas import codec
 from streams.lake import catalog
 
 Format = Literal["table", "csv", "json"]
+SHORT = 18  # characters
+CHUNK = 10_000  # rows
 NUMBERS = ("INTEGER", "BIGINT", "HUGEINT", "DOUBLE", "DECIMAL", "UBIGINT")
 
 
+def console() -> Console:
+    """Return where tables are printed; where that is no terminal, wide enough for most of them."""
+    return Console() if sys.stdout.isatty() else Console(width=110)
+
+
 def rich_table(relation: duckdb.DuckDBPyRelation, title: str | None = None, limit: int = 1_000) -> Table:
-    """Return a result as an aligned table, numbers to the right."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for name, kind in zip(relation.columns, relation.types, strict=True):
+    """Return a result as an aligned table: numbers to the right, what is short never broken."""
+    table = Table(
+        title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, collapse_padding=True
+    )
+    rows = [
+        ["" if value is None else _text(value) for value in row] for row in relation.limit(limit).fetchall()
+    ]
+    for at, (name, kind) in enumerate(zip(relation.columns, relation.types, strict=True)):
+        longest = max((len(row[at]) for row in rows), default=0)
         number = str(kind).startswith(NUMBERS)
-        table.add_column(name, justify="right" if number else "left", no_wrap=number, overflow="fold")
-    for row in relation.limit(limit).fetchall():
-        table.add_row(*("" if value is None else _text(value) for value in row))
+        table.add_column(
+            name, justify="right" if number else "left", overflow="fold", no_wrap=longest <= SHORT
+        )
+    for row in rows:
+        table.add_row(*map(escape, row))
     return table
 
 
 def run(lake: Path, query: str, form: Format, console: Console | None = None) -> int:
     """Run one query on the lake and print its result. Returns a process's exit code."""
-    console = console or Console()
     try:
         connection = catalog.connect(lake)
     except FileNotFoundError as error:
         print(f"fairbook sql: {error}", file=sys.stderr)
         return 1
     with connection:
-        return _one(connection, query, form, console)
+        return _one(connection, query, form, console or Console())
 
 
 def prompt(lake: Path) -> int:
@@ -62,35 +79,40 @@ def prompt(lake: Path) -> int:
 
 def _one(connection: duckdb.DuckDBPyConnection, query: str, form: Format, console: Console) -> int:
     try:
-        relation = connection.sql(query)
-        if relation is None:
-            return 0
         if form == "table":
-            if console.is_terminal:
-                console.print(rich_table(relation))
-            else:
-                Console(width=10_000).print(rich_table(relation))
-        elif form == "csv":
-            import csv
-
-            writer = csv.writer(sys.stdout)
-            writer.writerow(relation.columns)
-            writer.writerows(relation.fetchall())
-        else:
-            names = relation.columns
-            for row in relation.fetchall():
-                print(
-                    codec.encode(
-                        {name: _plain(value) for name, value in zip(names, row, strict=True)}
-                    ).decode()
-                )
+            relation = connection.sql(query)
+            if relation is not None:
+                shown = console if console.is_terminal else Console(width=10_000)
+                shown.print(rich_table(relation))
+            return 0
+        result = connection.execute(query)
+        names = [column[0] for column in result.description or ()]
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        if form == "csv":
+            writer.writerow(names)
+        while rows := result.fetchmany(CHUNK):
+            for row in rows:
+                if form == "csv":
+                    writer.writerow(map(_flat, row))
+                else:
+                    values = {name: _plain(value) for name, value in zip(names, row, strict=True)}
+                    print(codec.encode(values).decode())
     except duckdb.Error as error:
         print(f"fairbook sql: {error}", file=sys.stderr)
         return 1
     return 0
 
 
+def _flat(value: Any) -> Any:
+    """Return a value for CSV: lists and structs as JSON."""
+    plain = _plain(value)
+    return codec.encode(plain).decode() if isinstance(plain, list | dict) else plain
+
+
 def _plain(value: Any) -> Any:
+    """Return a value for JSON; a decimal keeps all the digits of its type."""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, list):
@@ -107,4 +129,6 @@ def _text(value: Any) -> str:
         return ", ".join(_text(item) for item in value)
     if isinstance(value, dict):
         return " ".join(_text(item) for item in value.values())
+    if isinstance(value, Decimal):  # without the zeros that its type adds
+        return f"{value.normalize():f}"
     return str(value)

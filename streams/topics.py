@@ -96,6 +96,17 @@ def create(settings: Settings) -> list[str]:
     return made
 
 
+def delete(settings: Settings) -> None:
+    """Deletes the topics of the settings' prefix, with what is in them. SettingsError without one."""
+    if not settings.prefix:
+        raise SettingsError("expected a prefix: topics without one are never deleted")
+    admin = _admin(settings)
+    there = _partition_counts(admin)
+    names = [name for spec in TOPICS if (name := settings.topic(spec.name)) in there]
+    for future in admin.delete_topics(names, operation_timeout=SECONDS).values() if names else ():
+        future.result()
+
+
 def check(settings: Settings) -> list[Finding]:
     """What is wrong with the topics on the cluster; empty where nothing is.
 

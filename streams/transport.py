@@ -1,14 +1,15 @@
 """Faust over aiokafka in batches: one Faust message a (partition, fetch), and commits only of what is safe.
 
 Stock Faust makes four tasks a message and acknowledges what it could not process. Here the value of a Faust
-message is a list of aiokafka records, and what is committed is `consumer.safe[tp]`, set by the worker once
+message is a `Batch` of aiokafka records, and what is committed is `consumer.safe[tp]`, set by the worker once
 the offset's effects are durable. DESIGN.md sections 4.4, 4.5 and 5.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
@@ -18,6 +19,16 @@ from faust.types.tuples import ConsumerMessage
 MAX_RECORDS = 2_000  # in one batch
 FETCH_WAIT_MS = 100  # the driver's hard-coded 1500 is a latency floor
 SeekHook = Callable[[set[TP]], Mapping[TP, int]]
+
+
+class Batch(list[Any]):
+    """aiokafka records of one partition, in order; `received`: when (monotonic seconds) they came in."""
+
+    received: float
+
+    def __init__(self, records: Iterable[Any]) -> None:
+        super().__init__(records)
+        self.received = time.monotonic()
 
 
 class FetchState:
@@ -36,6 +47,10 @@ class _Thread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
 
+    def member_id(self) -> str:
+        """Return the id that the group's coordinator gave to this member."""
+        return str(self._ensure_consumer()._coordinator.member_id)
+
     def fetch_state(self, tp: TP) -> FetchState | None:
         """Return the partition's latest fetch response, None before the first."""
         subscription = self._ensure_consumer()._fetcher._subscriptions.subscription
@@ -49,7 +64,11 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
 
 class BatchConsumer(driver.Consumer):
-    """`safe`: next offset to commit, by partition. `seek_hook`: where to go on from after a rebalance."""
+    """A consumer of batches.
+
+    `safe`: next offset to commit, by partition. `seek_hook`: where to go on from after a rebalance.
+    `revoked_hook`: called, off the event loop, before the group is joined again.
+    """
 
     _thread: _Thread
 
@@ -57,10 +76,15 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self.safe: dict[TP, int] = {}
         self.seek_hook: SeekHook | None = None
+        self.revoked_hook: Callable[[], None] | None = None
 
     def fetch_state(self, tp: TP) -> FetchState | None:
         """Return the partition's latest fetch response, None before the first."""
         return self._thread.fetch_state(tp)
+
+    def member_id(self) -> str:
+        """Return the id that the group's coordinator gave to this member."""
+        return self._thread.member_id()
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -76,6 +100,8 @@ class BatchConsumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         for tp in revoked:
             self.safe.pop(tp, None)
+        if self.revoked_hook is not None:
+            await asyncio.to_thread(self.revoked_hook)
         await super().on_partitions_revoked(revoked)
 
     # ---- reading on from where the state says, not the group -----------------------------------------
@@ -130,7 +156,7 @@ def _message(tp: TP, records: Any, generation: int) -> ConsumerMessage:
         timestamp_type=last.timestamp_type,
         headers=[],
         key=None,
-        value=records,
+        value=Batch(records),  # type: ignore[arg-type]  # Faust hands it on as it is
         checksum=None,
         serialized_key_size=0,
         serialized_value_size=0,

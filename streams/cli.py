@@ -1,0 +1,83 @@
+"""`fairbook`: the command line."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+
+import typer
+
+from streams.commands import ask, operate, publish
+
+app = typer.Typer(
+    name="fairbook",
+    help="Watches a trading venue's own market maker: who it is, whether clients came first, what it added.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+
+_RUN, _FEED, _ASK = "Run it", "Feed it", "Ask it"
+
+for name, group, panel in (
+    ("broker", operate.broker, _RUN),
+    ("topics", operate.topics, _RUN),
+    ("reference", publish.reference, _FEED),
+    ("ingest", publish.ingest, _FEED),
+    ("recording", publish.recording, _FEED),
+    ("alerts", ask.alerts, _ASK),
+):
+    app.add_typer(group, name=name, rich_help_panel=panel)
+for command, panel in (
+    (operate.demo, _RUN),
+    (operate.worker, _RUN),
+    (operate.status, _RUN),
+    (publish.simulate, _FEED),
+    (publish.schema, _FEED),
+    (publish.replay, _ASK),
+    (ask.sql, _ASK),
+    (ask.summary, _ASK),
+    (ask.rules, _ASK),
+):
+    app.command(command.__name__, rich_help_panel=panel)(command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"fairbook {metadata.version('fairbook')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print it and leave."
+    ),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; what a person can put right is one line on stderr and exit status 1."""
+    from detectors.rulebook import RulebookError
+    from streams.feed import FeedError
+    from streams.kafka_jars import BrokerError
+    from streams.reference_data import ReferenceDataError
+    from streams.settings import SettingsError
+    from streams.sources.recording import RecordingError
+
+    refusals = (
+        SettingsError, BrokerError, FeedError, RecordingError, ReferenceDataError, RulebookError, OSError,
+    )  # fmt: skip
+    try:
+        app()
+    except refusals as error:
+        print(f"fairbook: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The commands of `fairbook`, by what a person does: operate, publish, ask."""

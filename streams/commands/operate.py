@@ -1,0 +1,136 @@
+"""Operate: the local broker, the topics, the workers, how it is going."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from streams.commands.options import State, connected, settings_without_broker
+from streams.query import console
+from streams.settings import Settings
+
+broker = typer.Typer(help="Apache Kafka on this machine: one node, loopback only.", no_args_is_help=True)
+topics = typer.Typer(help="The topics: made where we may, checked where we may not.", no_args_is_help=True)
+
+
+class Stage(StrEnum):
+    """The three kinds of worker."""
+
+    tag = "tag"
+    detect = "detect"
+    land = "land"
+
+
+Port = Annotated[int | None, typer.Option(help="Of 127.0.0.1. Default: the last one, or a free one.")]
+
+
+@broker.command("up")
+def broker_up(port: Port = None, state: State = None) -> None:
+    """Start Kafka and wait until it answers; one that runs already is left alone."""
+    from streams import broker as local_broker
+
+    info = local_broker.up(port, settings_without_broker(state).state)
+    print(f"Kafka runs on {info.address} (process {info.pid}); data in {info.data}, log in {info.log}")
+
+
+@broker.command("down")
+def broker_down(state: State = None) -> None:
+    """End the Kafka of this state folder, and no other process. Its data stays."""
+    from streams import broker as local_broker
+
+    ended = local_broker.down(settings_without_broker(state).state)
+    print("Kafka has ended; its data stays" if ended else "Kafka was not running")
+
+
+@broker.command("status")
+def broker_status(state: State = None) -> None:
+    """Say whether the Kafka of this state folder runs. Exit status 1 if it does not."""
+    from streams import broker as local_broker
+
+    info = local_broker.status(settings_without_broker(state).state)
+    if info is None:
+        print("Kafka is not running; `fairbook broker up` starts it")
+        raise typer.Exit(1)
+    answers = "answers" if info.answers else "does not answer"
+    memory = f"{info.memory_bytes / 2**20:,.0f} MiB"
+    print(f"Kafka {answers} on {info.address} (process {info.pid}, {memory}); log in {info.log}")
+    raise typer.Exit(0 if info.answers else 1)
+
+
+@topics.command("create")
+@connected
+def topics_create(settings: Settings) -> None:
+    """Make the topics that are missing; those that are there stay as they are."""
+    from streams import topics as topic_data
+
+    made = topic_data.create(settings)
+    print(f"made: {', '.join(made)}" if made else "all topics are there; nothing was changed")
+
+
+@topics.command("check")
+@connected
+def topics_check(settings: Settings) -> None:
+    """Compare the topics on the cluster with what Fairbook needs. Exit status 1 if it must not run there."""
+    from streams import topics as topic_data
+
+    findings = topic_data.check(settings)
+    for finding in findings:
+        print(f"{finding.level}: {finding.topic} {finding.text}")
+    errors = sum(finding.level == "error" for finding in findings)
+    print(f"{len(topic_data.TOPICS)} topics checked: {errors} errors, {len(findings) - errors} notes")
+    raise typer.Exit(1 if errors else 0)
+
+
+@connected
+def worker(settings: Settings, stage: Stage) -> None:
+    """Run one worker until it is told to stop (SIGTERM, Ctrl-C).
+
+    tag: orders, trades, quotes -> one order an instrument, with roles -> journal.
+    detect: journal -> book and rules -> alerts, metrics.
+    land: journal, alerts, metrics -> Parquet and the catalog.
+    """
+    if stage is Stage.tag:
+        from streams.tag_worker import run_tag
+
+        run_tag(settings)
+    elif stage is Stage.detect:
+        from streams.detect_worker import run_detect
+
+        run_detect(settings)
+    else:
+        from streams import land_worker
+
+        land_worker.run(settings)
+
+
+@connected
+def status(settings: Settings) -> None:
+    """How far each worker is behind, and what the lake holds: events, refused records, findings, alerts."""
+    from streams import status as reports
+
+    screen = console()
+    for table in reports.tables(settings):
+        screen.print(table)
+
+
+@connected
+def demo(
+    settings: Settings,
+    seed: Annotated[int, typer.Option(help="Of the simulated day.")] = 7,
+    events: Annotated[int, typer.Option(help="Records of the simulated day.")] = 40_000,
+    hyperliquid: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Run real order-level data instead: see `fairbook ingest hyperliquid`."
+        ),
+    ] = None,
+) -> None:
+    """The main job, from nothing to a summary: Kafka, three workers, one day of a venue, and what was found.
+
+    Starts a Kafka of its own unless --broker names one, and ends everything that it started.
+    """
+    from streams.commands import demo as main_job
+
+    raise typer.Exit(main_job.run(settings, console(), seed=seed, events=events, hyperliquid=hyperliquid))

@@ -1,0 +1,198 @@
+"""Publish: what goes into the pipeline, and what a venue's engineer needs to get it right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from schemas.events import Topic
+from streams.commands.options import To, connected
+from streams.settings import Settings, resource
+
+ingest = typer.Typer(help="Publish recorded or captured market data to Kafka.", no_args_is_help=True)
+reference = typer.Typer(help="Who is who: reference data, checked and loaded.", no_args_is_help=True)
+recording = typer.Typer(
+    help="A day as files: reference.toml and three JSON Lines files.", no_args_is_help=True
+)
+
+DEFAULT_RULEBOOK = "infra/rulebook/default.toml"
+
+Rulebook = Annotated[
+    Path | None,
+    typer.Option("--rulebook", metavar="FILE", help="Default: the one that ships (`fairbook rules`)."),
+]
+Records = Iterable[tuple[Topic, Mapping[str, object] | bytes]]
+
+
+class Copy(StrEnum):
+    """The two copies of the Hyperliquid capture."""
+
+    by_block = "by_block"
+    streaming = "streaming"
+
+
+def rulebook_text(path: Path | None) -> str:
+    """Return the text of a rulebook, checked. Raises RulebookError with the line if it is none."""
+    from detectors.registry import PARAMETERS
+    from detectors.rulebook import Rulebook as Book
+
+    file = path or resource(DEFAULT_RULEBOOK)
+    text = file.read_text(encoding="utf-8")
+    Book.parse(text, PARAMETERS)
+    return text
+
+
+@ingest.command("recording")
+@connected
+def ingest_recording(
+    settings: Settings,
+    path: Annotated[Path, typer.Argument(help="Folder with reference.toml and orders, trades, quotes.")],
+    rulebook: Rulebook = None,
+) -> None:
+    """Publish a recording: its reference data, its records, and that it ends."""
+    from streams.commands import feeding
+
+    feeding.recording(settings, path, rulebook_text(rulebook))
+
+
+@ingest.command("hyperliquid")
+@connected
+def ingest_hyperliquid(
+    settings: Settings,
+    path: Annotated[
+        Path, typer.Argument(help="Folder with the snapshot and the by_block or streaming copy.")
+    ],
+    copy: Annotated[Copy, typer.Option(help="In the chain's order, or as it arrived.")] = Copy.by_block,
+    to: To = None,
+    rulebook: Rulebook = None,
+) -> None:
+    """Publish order-level BTC data of Hyperliquid, with the reference data of the venue's own vaults."""
+    from streams.commands import feeding
+
+    feeding.hyperliquid(settings, path, copy.value, to, rulebook_text(rulebook))
+
+
+@connected
+def simulate(
+    settings: Settings,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same day, byte for byte.")] = 1,
+    seconds: Annotated[int, typer.Option(help="Length in event time.")] = 60,
+    rate: Annotated[
+        int, typer.Option(help="Records a second of event time, all instruments together.")
+    ] = 1_000,
+    events: Annotated[
+        int | None, typer.Option(help="End after so many records instead of --seconds.")
+    ] = None,
+    violations: Annotated[int, typer.Option(help="Planted acts of each kind; 0: a clean day.")] = 2,
+    faults: Annotated[
+        int, typer.Option(help="Spoilt records of each kind (gap, duplicate, garbage ...).")
+    ] = 0,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What was planted, as JSON Lines. No worker reads it."),
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Begin now and publish at the pace of event time.")
+    ] = False,
+    to: To = None,
+    rulebook: Rulebook = None,
+) -> None:
+    """Simulate a venue with an affiliated maker, with planted violations of I1, P1 and F2."""
+    from streams.commands import feeding
+
+    feeding.simulation(
+        settings,
+        seed=seed,
+        seconds=seconds,
+        rate=rate,
+        events=events,
+        violations=violations,
+        faults=faults,
+        labels=labels,
+        live=live,
+        to=to,
+        rulebook=rulebook_text(rulebook),
+    )
+
+
+@reference.command("check")
+def reference_check(
+    path: Annotated[Path, typer.Argument(help="reference.toml, or its folder with CSV files beside it.")],
+) -> None:
+    """Say what is wrong with reference data, by file and line. Exit status 1 if there are errors."""
+    from streams import reference_data
+
+    problems = reference_data.check(path)
+    _tell(problems, lambda: f"{len(reference_data.load(path))} facts can be used")
+
+
+@reference.command("load")
+@connected
+def reference_load(
+    settings: Settings,
+    path: Annotated[Path, typer.Argument(help="reference.toml, or its folder with CSV files beside it.")],
+    rulebook: Annotated[
+        Path | None, typer.Option("--rulebook", metavar="FILE", help="Load this rulebook, too.")
+    ] = None,
+) -> None:
+    """Publish facts (and a rulebook) to the topic `reference`. Loading the same again changes nothing."""
+    from streams import reference_data
+    from streams.feed import Feed
+
+    problems = reference_data.check(path)
+    if any(problem.severity == "error" for problem in problems):
+        _tell(problems, lambda: "")
+    text = rulebook_text(rulebook) if rulebook is not None else None
+    count = Feed(settings).reference(reference_data.load(path), text)
+    print(f"{count} facts{' and a rulebook' if text else ''} published to {settings.topic('reference')}")
+
+
+@recording.command("check")
+def recording_check(
+    path: Annotated[Path, typer.Argument(help="The recording's folder.")],
+) -> None:
+    """Say what is wrong with a recording, by file and line. Exit status 1 if there are errors."""
+    from streams.sources import recording as recordings
+
+    _tell(recordings.check(path), lambda: "nothing is refused")
+
+
+def _tell(problems: list, good: object) -> None:  # type: ignore[type-arg]
+    for problem in problems:
+        print(problem)
+    errors = sum(problem.severity == "error" for problem in problems)
+    found = f"{errors} errors, {len(problems) - errors} warnings"
+    print(found if errors else f"{found}; {good()}")  # type: ignore[operator]
+    raise typer.Exit(1 if errors else 0)
+
+
+class SourceTopic(StrEnum):
+    """The topics a venue writes."""
+
+    orders = "orders"
+    trades = "trades"
+    quotes = "quotes"
+
+
+def schema(topic: SourceTopic) -> None:
+    """Print the JSON Schema of a topic's records, and a worked record of each kind."""
+    from streams.commands import record_schema
+
+    print(record_schema.text(topic.value))
+
+
+def replay(
+    path: Annotated[Path, typer.Argument(help="The recording's folder.")],
+    lake: Annotated[
+        Path | None, typer.Option("--lake", metavar="OUT", help="Write the tables and the catalog there.")
+    ] = None,
+    rulebook: Rulebook = None,
+) -> None:
+    """Run the same rules over a recording, in one process and without a broker, in both passes."""
+    from streams.commands import replaying
+
+    raise typer.Exit(replaying.run(path, lake, rulebook_text(rulebook)))

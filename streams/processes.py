@@ -1,0 +1,111 @@
+"""The three workers as processes of ours: started, watched until they are ready, ended."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from streams.settings import Settings
+
+STAGES = ("tag", "detect", "land")
+READY_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+
+class WorkerFailed(RuntimeError):
+    """A worker ended, or did not become ready; the message has the last lines of its log."""
+
+
+class Workers:
+    """One process a stage; what each says is in `<state>/log/worker-<stage>.log`."""
+
+    def __init__(self, settings: Settings, stages: tuple[str, ...] = STAGES) -> None:
+        self.settings = settings
+        self.stages = stages
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.folder = settings.state / "log"
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Workers:
+        for stage in self.stages:
+            self.start(stage)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def log(self, stage: str) -> Path:
+        """Return where a worker's lines are."""
+        return self.folder / f"worker-{stage}.log"
+
+    def start(self, stage: str) -> None:
+        """Start one worker."""
+        settings = self.settings
+        command = [
+            *(sys.executable, "-m", "streams.cli", "worker", stage),
+            *("--broker", ",".join(settings.addresses()), "--prefix", settings.prefix),
+            *("--state", str(settings.state.resolve()), "--lake", str(settings.lake.resolve())),
+        ]
+        with self.log(stage).open("wb") as output:
+            self.running[stage] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    def check(self) -> None:
+        """Raise WorkerFailed if a worker has ended."""
+        for stage, process in self.running.items():
+            status = process.poll()
+            if status is not None:
+                raise WorkerFailed(f"worker {stage} ended with status {status}:\n{self._tail(stage)}")
+
+    def wait_until_ready(self) -> None:
+        """Return once every worker has said that it is ready. Raises WorkerFailed."""
+        deadline = time.monotonic() + READY_SECONDS
+        while waiting := [stage for stage in self.running if not self._is_ready(stage)]:
+            self.check()
+            if time.monotonic() > deadline:
+                stage = waiting[0]
+                raise WorkerFailed(f"worker {stage} not ready in {READY_SECONDS:.0f} s:\n{self._tail(stage)}")
+            time.sleep(0.1)
+
+    def kill(self, stage: str) -> None:
+        """End a worker at once, as a crash would."""
+        process = self.running.pop(stage)
+        process.kill()
+        process.wait()
+
+    def stop(self) -> None:
+        """Tell every worker to finish, in the order of the flow; what does not is killed."""
+        for process in self.running.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.running.values():
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.running.clear()
+
+    def _is_ready(self, stage: str) -> bool:
+        return b": ready" in self.log(stage).read_bytes()
+
+    def _tail(self, stage: str) -> str:
+        lines = self.log(stage).read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-15:])
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Workers]:
+    """Run the three workers, ready, for the length of a `with`."""
+    with Workers(settings) as workers:
+        workers.wait_until_ready()
+        yield workers
