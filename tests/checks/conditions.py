@@ -177,11 +177,15 @@ def survivors(
 ) -> tuple[int, list[Change]]:
     """Return how many conditions were changed, and those changes that no case noticed.
 
-    `sources`: what to change in place of a module's own source.
+    `sources`: what to change in place of a module's own source. Raises ValueError if a scenario fails as it
+    is.
     """
     count = 0
     left: list[Change] = []
     queue = list(prepared)
+    with loaded(rule, {}):
+        if broken := noticed(queue):
+            raise ValueError(f"expected every scenario to hold before a change, {broken.case.name} does not")
     for module in MODULES[rule]:
         for change in changes(module, (sources or {}).get(module) or source_of(module)):
             count += 1
