@@ -13,13 +13,14 @@ from typing import Literal
 
 import msgspec
 
+from detectors.bounded import oldest_beyond
 from schemas.events import ExecInst, OrderCapacity, OrdType, Side, TimeInForce
 
 OrderState = Literal["live", "untriggered", "suspended", "dead"]
 MAX_DEAD = 20_000  # dead orders remembered an instrument: later records of them are no orphans
 
 
-class Order(msgspec.Struct, gc=False):
+class Order(msgspec.Struct, gc=False, array_like=True):
     """An order as the book knows it. Quantities and prices scaled by 10**8; `leaves` is what can still fill.
 
     `stamp`: the seq that gives its place at its price. `active_seq`: seq of its last acceptance, reprice,
@@ -56,7 +57,9 @@ class Order(msgspec.Struct, gc=False):
     @property
     def immediate(self) -> bool:
         """True if nothing of it may rest: market, IOC and FOK orders die with their turn."""
-        return self.state != "untriggered" and (self.ord_type == "market" or self.time_in_force in ("ioc", "fok"))
+        return self.state != "untriggered" and (
+            self.ord_type == "market" or self.time_in_force in ("ioc", "fok")
+        )
 
 
 class Level:
@@ -217,8 +220,8 @@ class Book:
         self.orders.pop(order.order_id, None)
         self.aside.pop(order.order_id, None)
         self.dead[order.order_id] = order
-        if len(self.dead) > MAX_DEAD:
-            del self.dead[next(iter(self.dead))]
+        for order_id in oldest_beyond(self.dead, MAX_DEAD):
+            del self.dead[order_id]
 
     def fill(self, order: Order, qty: int, seq: int) -> None:
         """Reduce an order by a trade of `qty` at `seq`; icebergs show their next tranche with a new stamp."""

@@ -140,6 +140,7 @@ class Runner:
         if not entry.instrument or entry.seq is None or said is None:
             return []
         market = self._markets.get(entry.instrument) or self._open(entry.instrument)
+        market.now = market.own_time or 0
         market.fault(entry.reason, entry.seq, entry.seq, entry.ts or 0, said)
         out, market.out = market.out, []
         return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from detectors.book import Order, Turn
+from detectors.bounded import oldest_beyond
 from schemas.decimals import text
 from schemas.events import Side
 from schemas.journal import EventEntry, OrderEntry, QuoteEntry, TradeEntry
@@ -156,9 +157,11 @@ class Transitions:
 
     def _trigger(self, entry: OrderEntry, order: Order) -> None:
         self.market.book.lift(order)
-        order.ord_type = "limit" if order.ord_type == "stop_limit" else "market"
-        if order.ord_type == "limit" and entry.price is not None:
-            order.price = entry.price
+        if order.ord_type == "stop_limit":
+            order.ord_type = "limit"
+            order.price = entry.price if entry.price is not None else order.price
+        elif order.ord_type == "stop":
+            order.ord_type = "market"
         if order.state != "suspended":
             order.state = "live"
         order.stamp = order.active_seq = entry.seq
@@ -232,8 +235,8 @@ class Transitions:
         match = turn.begin_seq if turn is not None else entry.seq
         ids = market.match_ids
         before = ids.setdefault(entry.match_id, match)
-        if len(ids) > MAX_MATCH_IDS:
-            del ids[next(iter(ids))]
+        for match_id in oldest_beyond(ids, MAX_MATCH_IDS):
+            del ids[match_id]
         if turn is not None and turn.match_id not in (None, entry.match_id):
             detail = f"but the turn's trades have {turn.match_id}"
         elif before != match:
@@ -245,7 +248,7 @@ class Transitions:
     # ---- what cannot be right -----------------------------------------------------------------------
 
     def check_time(self, entry: EventEntry) -> None:
-        """A record stamped more than the allowance before the instrument's time, or against its own stamps."""
+        """A record stamped too long before the instrument's time, or against its own other stamps."""
         market = self.market
         if isinstance(entry, OrderEntry) and entry.exec_type == "restated":
             return
@@ -253,7 +256,10 @@ class Transitions:
         if not market.late:
             behind = (market.own_time or entry.ts) - entry.ts
         if isinstance(entry, OrderEntry):
-            for moment, name in ((entry.ts_ack, "after its ts_ack"), (entry.ts_published, "after its ts_published")):
+            for moment, name in (
+                (entry.ts_ack, "after its ts_ack"),
+                (entry.ts_published, "after its ts_published"),
+            ):
                 if moment is not None and entry.ts - moment > behind:
                     behind, what = entry.ts - moment, name
             if entry.ts_gateway is not None and entry.ts_gateway - entry.ts > behind:
@@ -278,7 +284,7 @@ class Transitions:
             )  # fmt: skip
 
     def watch_cross(self, seq: int) -> None:
-        """After a turn, or an entry outside one: remember the seq after which the displayed book is crossed."""
+        """After a turn, or an entry outside one: remember the seq since which the book is crossed."""
         flags = self.market.flags
         bid = self.market.book.bids.best_displayed()
         ask = self.market.book.asks.best_displayed() if bid is not None else None
@@ -298,10 +304,14 @@ class Transitions:
         moment: int | None = start
         while moment is not None and moment < end:
             if market.phase(moment) != "auction":
-                market.flags["crossed_told"] = 1
+                market.flags["crossed_told"], market.now = 1, moment
                 bid, ask = market.book.bids.best_displayed(), market.book.asks.best_displayed()
                 market.fault(
-                    "crossed_book", seq, seq, moment, f"bid {text(bid or 0)} is not below ask {text(ask or 0)}"
+                    "crossed_book",
+                    seq,
+                    seq,
+                    moment,
+                    f"bid {text(bid or 0)} is not below ask {text(ask or 0)}",
                 )
                 return
             moment = directory.next_phase_change(market.instrument, moment)

@@ -9,8 +9,9 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 Kind = Literal[
-    "text", "int", "bool", "time", "price", "quantity", "notional", "bps", "texts", "evidence", "bytes"
-]
+    "text", "int", "bool", "time", "price", "quantity", "notional", "bps", "texts", "evidence", "bytes",
+    "json",
+]  # fmt: skip
 
 
 class Column(NamedTuple):
@@ -33,6 +34,7 @@ ARROW: dict[Kind, pa.DataType] = {
     "texts": pa.list_(pa.string()),
     "evidence": EVIDENCE,
     "bytes": pa.binary(),
+    "json": pa.string(),  # DuckDB's type JSON in the catalog
 }
 SCALES: dict[Kind, int] = {"price": 8, "quantity": 8, "notional": 16, "bps": 6}
 
@@ -52,7 +54,8 @@ _ALERT = (
     "parameter_hash "
     "reference provenance severity ts:time decided_ts:time instrument accounts:texts grps:texts "
     "evidence:evidence "
-    "measures units harm_qty:quantity harm_notional:notional narrative dq_degraded:bool late_reference:bool "
+    "measures:json units:json harm_qty:quantity harm_notional:notional narrative dq_degraded:bool "
+    "late_reference:bool "
     "ce_id run partition:int offset:int index:int"
 )
 _DEPTH = " ".join(
@@ -104,7 +107,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "client_priority_days_revisions": _columns(
         "instance instrument trading_day fills_judged:int fills_with_harm:int pairs_with_harm:int "
         "harm_left:price "
-        f"undecided_qty:price gateway_overtakes:int exempt {_REVISION}"
+        f"undecided_qty:price gateway_overtakes:int exempt:json {_REVISION}"
     ),
     "spread_minutes_revisions": _columns(f"instrument minute:time {_SPREAD} {_REVISION}"),
     "spread_days_revisions": _columns(

@@ -1,13 +1,15 @@
 """`fairbook worker land`: journal, alerts and metrics -> Parquet, every entry exactly once.
 
-The position is what the lake says (a small file a topic partition, renamed into place after the rows'
-files), never a committed offset. Files left by a crash between the two are removed at the next start.
+The position is what the lake says (a small file a topic partition, renamed into place once the rows' files
+are durable), never a committed offset. Files left by a crash between the two are removed at the next start.
 """
 
 from __future__ import annotations
 
 import signal
+import sys
 import time
+import traceback
 from pathlib import Path
 from types import FrameType
 
@@ -18,14 +20,19 @@ from detectors.sequence import Sequence
 from schemas import codec
 from schemas.journal import Position
 from streams import feed, tail, worker
-from streams.lake import catalog
+from streams.lake import catalog, compaction, files, hidden
 from streams.lake.writer import LakeWriter, seed
 from streams.settings import Settings
 
 STAGE = "land"
 TOPICS = ("journal", "alerts", "metrics")
-FLUSH_SECONDS = 2.0
-FLUSH_MESSAGES = 2_000
+FLUSH_SECONDS = 5.0  # from the first row gathered; a row can be queried 10 s after its event
+FLUSH_ROWS = 100_000
+COMPACT_SECONDS = 1.0
+
+
+class LakeError(RuntimeError):
+    """A lake that cannot be landed in: what was expected, and what to do."""
 
 
 class Landed(msgspec.Struct):
@@ -38,20 +45,26 @@ class Landed(msgspec.Struct):
 
 
 class LandPartition:
-    """One topic partition: its writer and its position."""
+    """One topic partition: its writer and its position.
+
+    Raises LakeError if the position is damaged, or does not fit the files that are there.
+    """
 
     def __init__(self, root: Path, topic: str, number: int) -> None:
         self.topic = topic
         self.number = number
-        self.path = root / "_landed" / f"{topic}-{number}.json"
-        state = codec.decode(self.path.read_bytes(), type=Landed) if self.path.exists() else Landed()
-        self.writer = LakeWriter(root, "live", f"{topic}-{number}", state.sequences, state.times)
+        stem = f"{topic}-{number}"
+        self.path = root / "_landed" / f"{stem}.json"
+        state = _position(self.path) if self.path.exists() else Landed()
+        _remove_leftovers(root, stem, state.next, known=self.path.exists())
+        self.writer = LakeWriter(root, "live", stem, state.sequences, state.times)
         self.writer.zone = state.zone
         self.next = self.first = state.next
-        _remove_leftovers(root, f"{topic}-{number}", state.next)
 
     def take(self, message: Message) -> None:
-        """Gather the rows of one message."""
+        """Gather the rows of one message. Raises RuntimeError if the message is an error."""
+        if message.error():
+            raise RuntimeError(f"reading {message.topic()}: {message.error()}")
         offset, value = message.offset() or 0, message.value() or b""
         if offset < self.next:
             return
@@ -71,7 +84,7 @@ class LandPartition:
                 int(headers.get("ce_journalindex", 0)),
             )
             output = codec.decode_alert(value) if self.topic == "alerts" else codec.decode_metric(value)
-            self.writer.output(position, output)
+            self.writer.decided(position, output)
         self.next = offset + 1
 
     def flush(self) -> bool:
@@ -80,22 +93,45 @@ class LandPartition:
             return False
         self.writer.flush(f"{self.first:020d}-{self.next - 1:020d}")
         state = Landed(self.next, self.writer.sequences, self.writer.times, self.writer.zone)
-        unfinished = self.path.with_suffix(".unfinished")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(codec.encode(state))
-        unfinished.rename(self.path)
+        files.write_bytes(self.path, codec.encode(state))
         self.first = self.next
         return True
 
 
-def _remove_leftovers(root: Path, stem: str, following: int) -> None:
-    """Remove files whose rows the position does not cover: a crash came between the two."""
+def _position(path: Path) -> Landed:
+    try:
+        return codec.decode(path.read_bytes(), type=Landed)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise LakeError(f"{path}: expected a position, it is damaged ({error}). {_REMEDY}") from error
+
+
+_REMEDY = (
+    "What lies in the lake cannot be trusted to be whole: restore lake and position from one backup, or move "
+    "the whole lake away and start again: the journal is landed anew from its beginning"
+)
+
+
+def _remove_leftovers(root: Path, stem: str, following: int, *, known: bool) -> None:
+    """Remove files whose rows the position does not cover: a crash came between the two.
+
+    They all begin at the position. One that begins beyond it, or a compacted one that has rows of a partition
+    of which no position is `known`, means that the position is older than the lake.
+    """
+    leftovers = []
     for path in root.glob(f"*/*/*/{stem}-*.parquet"):
-        first = path.stem.removeprefix(f"{stem}-").partition("-")[0]
-        if first.isdigit() and int(first) >= following:
-            path.unlink()
-    for path in root.glob("*/*/*/*.unfinished"):
-        path.unlink(missing_ok=True)
+        first = int(path.stem.removeprefix(f"{stem}-").partition("-")[0])
+        if first > following:
+            raise LakeError(f"{path}: expected no rows beyond the position of {stem}, {following}. {_REMEDY}")
+        if first == following:
+            leftovers.append(path)
+    if not known:
+        for path in root.glob(f"*/*/*/{hidden.PREFIX}-*.parquet"):
+            if stem in compaction.covers(path):
+                raise LakeError(f"{path}: has rows of {stem}, whose position is missing. {_REMEDY}")
+    for path in leftovers:
+        path.unlink()
+    for path in root.glob(f"*/*/*/{stem}-*{files.UNFINISHED}"):
+        path.unlink()
 
 
 class LandWorker:
@@ -107,6 +143,8 @@ class LandWorker:
         self.stopping = False
         self.reader: Consumer = tail.consumer(settings, STAGE)
         self.names = {settings.topic(topic): topic for topic in TOPICS}
+        for path in self.root.glob(f"catalog.*{files.UNFINISHED}*"):
+            path.unlink()
         seed(self.root)
         self.parts = {
             (topic, number): LandPartition(self.root, topic, number)
@@ -114,23 +152,35 @@ class LandWorker:
             for number in range(feed.partitions(self.reader, settings, topic))
         }
         self.zone = next((part.writer.zone for part in self.parts.values()), catalog.ZONE)
-        catalog.publish(self.root, self.zone)
+        self.compactor: compaction.Compactor | None = compaction.Compactor(self.root, self._publish)
 
     def run(self) -> None:
         """Land until told to stop."""
+        for (topic, number), part in self.parts.items():
+            low, end = tail.bounds(self.reader, self.settings.topic(topic), number)
+            if not low <= part.next <= end:
+                raise LakeError(
+                    f"{part.path}: expected {topic} {number} to hold offset {part.next}, it has {low} "
+                    f"to {end}: made anew, or expired unread? Move the lake away to land anew"
+                )
         self.reader.assign(
             [TopicPartition(self.settings.topic(t), p, part.next) for (t, p), part in self.parts.items()]
         )
         worker.log(STAGE, f"ready: {len(self.parts)} partitions into {self.root}")
-        flushed = time.monotonic()
-        taken = 0
+        since: float | None = None  # when the first of what is gathered came
+        compacted = time.monotonic()
         while not self.stopping:
             for message in self.reader.consume(500, 0.2):
+                since = since or time.monotonic()
                 self._take(message)
-                taken += 1
-            if taken and (taken >= FLUSH_MESSAGES or time.monotonic() - flushed >= FLUSH_SECONDS):
+            now = time.monotonic()
+            gathered = sum(part.writer.gathered for part in self.parts.values())
+            if since is not None and (gathered >= FLUSH_ROWS or now - since >= FLUSH_SECONDS):
                 self._flush()
-                flushed, taken = time.monotonic(), 0
+                since = None
+            if now - compacted >= COMPACT_SECONDS:
+                self._compact()
+                compacted = now
         self._flush()
         self.reader.close()
 
@@ -146,7 +196,21 @@ class LandWorker:
         zone = next((zone for zone in sorted(zones) if zone != self.zone), self.zone)
         if zone != self.zone:
             self.zone = zone
-            catalog.publish(self.root, zone)
+            self._publish()
+
+    def _publish(self) -> None:
+        catalog.publish(self.root, self.zone)
+
+    def _compact(self) -> None:
+        """Go on with compaction; whatever is wrong with it, landing goes on and the lake is whole."""
+        if self.compactor is None:
+            return
+        try:
+            self.compactor.step(time.monotonic())
+        except Exception:
+            traceback.print_exc()
+            worker.log(STAGE, "compaction stopped at the error above until the next start; landing goes on")
+            self.compactor = None
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
         """Finish what is gathered and leave."""
@@ -165,8 +229,12 @@ def landed(lake: Path) -> dict[tuple[str, int], int]:
 def run(settings: Settings) -> None:
     """Run the land worker until it is told to stop; one a lake."""
     lock = worker.only_one(settings.lake / "_landed", STAGE)
-    land = LandWorker(settings)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, land.stop)
-    land.run()
+    try:
+        land = LandWorker(settings)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, land.stop)
+        land.run()
+    except LakeError as error:
+        worker.log(STAGE, str(error))
+        sys.exit(1)
     lock.close()

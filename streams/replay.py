@@ -17,6 +17,7 @@ from schemas.alerts import Alert
 from schemas.journal import (
     ClockEntry,
     Entry,
+    EventEntry,
     OrderEntry,
     Position,
     QuoteEntry,
@@ -163,14 +164,20 @@ def journal(
             if isinstance(entry, RefusedEntry):
                 sequencer.refuse(entry)
             else:
-                latest = max(latest, entry.ts)
                 sequencer.offer(entry, entry.ts, raw)
         if sequencer.out:
+            latest = max(latest, _latest(sequencer.out))
             yield from sequencer.out
             sequencer.out.clear()
     sequencer.finish()
+    latest = max(latest, _latest(sequencer.out))
     yield from sequencer.out
     yield ClockEntry(ts=latest, end=True)
+
+
+def _latest(entries: Iterable[Entry]) -> int:
+    """Return the latest `ts` of what has its place in the order: a refused record's is nobody's time."""
+    return max((entry.ts for entry in entries if isinstance(entry, EventEntry)), default=0)
 
 
 def second_pass(

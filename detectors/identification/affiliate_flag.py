@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from detectors.base import Rule
+from detectors.bounded import oldest_beyond
 from schemas.alerts import Anchor, Evidence, Severity
 from schemas.events import Side
 from schemas.journal import OrderEntry, QuoteEntry, TradeEntry
@@ -35,7 +36,7 @@ MAX_SUPPORTS = 1_000
 
 
 class Stranger(msgspec.Struct):
-    """An order that the book does not know: what its first record or fill said. `entered`: it had a record."""
+    """An order that the book does not know: its first record or fill. `entered`: it had a record."""
 
     account: str | None
     flag: bool
@@ -74,10 +75,10 @@ class AffiliateFlag(Rule):
     Choices where the text is silent: missing, null and false are one value on every record of an order, a
     cancel included, so an adapter must carry the flag on all of them. Only an order's first record enters it;
     the flag of an order that no record entered is that of its first fill. A record or a side of a trade
-    without an account gives `no_accounts` (data quality), once an instrument and day, but can be `mutated`. A bust
-    retracts the findings on that fill, a `mutated` seen on it (it is not raised again), and a day's finding
-    that rests on busted fills only (it is, by the day's next record; otherwise it goes on with the first
-    record that stands). A corrected fill is judged as a fill with its new values at the old seq.
+    without an account gives `no_accounts` (data quality), once an instrument and day, but can be `mutated`. A
+    bust retracts the findings on that fill, a `mutated` seen on it (it is not raised again), and a day's
+    finding that rests on busted fills only (it is, by the day's next record; otherwise it goes on with the
+    first record that stands). A corrected fill is judged as a fill with its new values at the old seq.
 
     Misses: a joint venture of two unrelated parents joins both groups; a member of the group registered as
     independent has role affiliate. Source: SPEC.md I1; cf. RTS 8 art. 2(1)(f) (secondary).
@@ -174,8 +175,8 @@ class AffiliateFlag(Rule):
     def _meet(self, state: AffiliateFlagState, order_id: str, account: str | None, flag: bool) -> Stranger:
         """Remember an order that the book does not know."""
         stranger = state.strangers[order_id] = Stranger(account, flag)
-        if len(state.strangers) > MAX_STRANGERS:
-            del state.strangers[next(iter(state.strangers))]
+        for gone in oldest_beyond(state.strangers, MAX_STRANGERS):
+            del state.strangers[gone]
         return stranger
 
     def _compare(
@@ -257,7 +258,7 @@ class AffiliateFlag(Rule):
     ) -> None:
         self._find(
             market, "mutated", ("mutated", order_id), account, ts, evidence,
-            f"{evidence.kind} {evidence.id} of order {order_id}", trade_id,
+            f"order {order_id}" if trade_id is None else f"trade {trade_id} of order {order_id}", trade_id,
         )  # fmt: skip
 
     def _no_account(self, market: Market, state: AffiliateFlagState, seq: int, ts: int) -> None:

@@ -287,11 +287,17 @@ def _add(sums: Sums, quoted: Quoted, span: int, market: Market) -> None:
 def _depth(market: Market, quoted: Quoted) -> Vector:
     """Return the state's depth, computed again only if the mid or a level within reach has changed."""
     book, middle = market.book, quoted.bid + quoted.ask
-    cached: tuple[int, Vector] | None = market.cache.get("displayed_depth")
-    if cached is None or cached[0] != middle or not (beyond(book.bids, middle) and beyond(book.asks, middle)):
-        cached = market.cache["displayed_depth"] = (middle, displayed_depth(book, quoted.bid, quoted.ask))
-        book.bids.changed = book.asks.changed = None
-    return cached[1]
+    cached: tuple[int, Vector, Vector, Vector] | None = market.cache.get("displayed_depth")
+    same = cached is not None and cached[0] == middle
+    if cached is not None and same and beyond(book.bids, middle) and beyond(book.asks, middle):
+        return cached[3]
+    bids = cached[1] if cached is not None and same and beyond(book.bids, middle) else None
+    asks = cached[2] if cached is not None and same and beyond(book.asks, middle) else None
+    bids = displayed_depth(book.bids, middle) if bids is None else bids
+    asks = displayed_depth(book.asks, middle) if asks is None else asks
+    market.cache["displayed_depth"] = (middle, bids, asks, bids + asks)
+    book.bids.changed = book.asks.changed = None
+    return bids + asks
 
 
 def _row(market: Market, sums: Sums, length: int) -> dict[str, Any]:

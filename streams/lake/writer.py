@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,12 +25,13 @@ from schemas.journal import (
     RulebookEntry,
     TradeEntry,
 )
-from schemas.tables import TABLES, to_arrow
-from streams.lake import catalog, rows
+from schemas.metrics import ClientPriorityHarm, SpreadMinute
+from schemas.tables import TABLES, schema, to_arrow
+from streams.lake import catalog, files, rows
 
 HOUR = 3_600_000_000_000
-MAX_ROWS = 200_000
-Hour = int | None  # start of a UTC hour in ns / HOUR; None: of a restated order, resolved when written
+MAX_ROWS = 100_000  # gathered before they are written: about 100 MB
+Hour = int | None  # start of a UTC hour in ns / HOUR; None: resolved when written
 
 
 class LakeWriter:
@@ -37,6 +39,9 @@ class LakeWriter:
 
     Applies the journal rule, so an entry that two tag workers wrote lands once. `sequences` and `times` are
     the state to go on from.
+
+    Rows lie in the UTC hour of their own `ts`, but those whose `ts` does not say when they came (orders
+    restated from long ago, refused records, marks without one, daily rows) lie with what was written then.
     """
 
     def __init__(
@@ -54,9 +59,8 @@ class LakeWriter:
         self.times: dict[str, int] = dict(times or {})
         self.repeats = 0
         self._rows: dict[tuple[str, Hour], list[tuple[Any, ...]]] = {}
-        self._count = 0
+        self.gathered = 0
         self._files = 0
-        self._latest_hour = 0
         self.zone = catalog.ZONE
 
     # ---- the Sink protocol of a replay --------------------------------------------------------------
@@ -64,30 +68,38 @@ class LakeWriter:
     def entry(self, position: Position, entry: Entry) -> None:
         """Take a journal entry."""
         self.take(position, entry)
-        if self._count >= MAX_ROWS:
-            self.flush(f"{self._files:06d}")
+        self._spill()
 
     def output(self, position: Position, output: Output) -> None:
-        """Take an alert's revision or a metrics row."""
-        if isinstance(output, Alert):
-            self._add("alert_revisions", output.ts, rows.alert(output, position, self.run))
-        else:
-            table, row = rows.metric(output, position, self.run)
-            self._add(table, _metric_ts(output, self._latest_hour * HOUR), row)
+        """Take what an entry decided."""
+        self.decided(position, output)
+        self._spill()  # the second pass has outputs only, and as many as the first
 
     def close(self) -> None:
         """Write what is left, and the catalog."""
         self.flush(f"{self._files:06d}")
         catalog.publish(self.root, self.zone)
 
+    def _spill(self) -> None:
+        if self.gathered >= MAX_ROWS:
+            self.flush(f"{self._files:06d}")
+
     # ---- rows ---------------------------------------------------------------------------------------
+
+    def decided(self, position: Position, output: Output) -> None:
+        """Turn an alert's revision or a metrics row into a row."""
+        if isinstance(output, Alert):
+            self._add("alert_revisions", output.ts, rows.alert(output, position, self.run))
+        else:
+            table, row = rows.metric(output, position, self.run)
+            self._add(table, _metric_ts(output), row)
 
     def take(self, position: Position, entry: Entry) -> None:
         """Turn a journal entry into rows."""
         if isinstance(entry, OrderEntry | TradeEntry | QuoteEntry):
             self._event(position, entry)
         elif isinstance(entry, RefusedEntry):
-            self._add("refused", entry.ts, rows.refused(entry, position))
+            self._add("refused", None, rows.refused(entry, position))
         elif isinstance(entry, ClockEntry):
             self._mark(position, "clock", ts=entry.ts, payload="end" if entry.end else None)
         elif isinstance(entry, ReferenceEntry):
@@ -103,8 +115,11 @@ class LakeWriter:
             sequence = self.sequences[instrument] = Sequence()
             self._mark(position, "start", instrument, entry.seq, entry.seq, ts=entry.ts)
         verdict = sequence.classify(entry.seq)
-        if verdict in (Verdict.REPEAT, Verdict.EVICTED):
+        if verdict is Verdict.REPEAT:
             self.repeats += 1
+            return
+        if verdict is Verdict.EVICTED:
+            self._evicted(position, entry)
             return
         time = self.times.get(instrument)
         late = verdict is Verdict.LATE
@@ -118,6 +133,16 @@ class LakeWriter:
             self.times[instrument] = max(time or 0, entry.ts)
         table = rows.TABLE_OF[type(entry)]
         self._add(table, None if restated else entry.ts, rows.event(entry, position, late))
+
+    def _evicted(self, position: Position, entry: OrderEntry | TradeEntry | QuoteEntry) -> None:
+        """Keep an event that came after its gap was forgotten: it is never applied, and never dropped."""
+        raw = codec.encode_frame([entry]).rstrip()
+        refused = RefusedEntry(
+            src=entry.src, reason="evicted", detail="came after its gap was forgotten: not applied", raw=raw,
+            instrument=entry.instrument, seq=entry.seq, ts=entry.ts,
+        )  # fmt: skip
+        self._add("refused", None, rows.refused(refused, position))
+        self._mark(position, "evicted", entry.instrument, entry.seq, entry.seq, payload=raw.decode())
 
     def _mark(
         self,
@@ -139,47 +164,54 @@ class LakeWriter:
 
     def _add(self, table: str, ts: int | None, row: tuple[Any, ...]) -> None:
         hour = None if ts is None else ts // HOUR
-        if hour is not None:
-            self._latest_hour = max(self._latest_hour, hour)
         self._rows.setdefault((table, hour), []).append(row)
-        self._count += 1
+        self.gathered += 1
 
     # ---- files --------------------------------------------------------------------------------------
 
     def flush(self, name: str) -> list[Path]:
         """Write everything gathered to files called `<stem>-<name>.parquet`; return them."""
-        files: list[Path] = []
+        written: list[Path] = []
         known = [hour for _table, hour in self._rows if hour is not None]
-        resolved = min(known, default=self._latest_hour)
+        latest = max(self.times.values(), default=0) // HOUR
+        resolved = min(known, default=latest)
         gathered: dict[tuple[str, int], list[tuple[Any, ...]]] = {}
         for (table, hour), batch in self._rows.items():
             gathered.setdefault((table, resolved if hour is None else hour), []).extend(batch)
         for (table, hour), batch in sorted(gathered.items()):
             moment = datetime.fromtimestamp(hour * 3_600, UTC)
             folder = self.root / table / f"date={moment:%Y-%m-%d}" / f"hour={moment:%H}"
-            files.append(write_file(folder / f"{self.stem}-{name}.parquet", table, batch))
+            path = folder / f"{self.stem}-{name}.parquet"
+            files.write_parquet(path, to_arrow(table, batch))
+            written.append(path)
         self._rows.clear()
-        self._count = 0
+        self.gathered = 0
         self._files += 1
-        return files
+        return written
 
 
-def write_file(path: Path, table: str, batch: list[tuple[Any, ...]]) -> Path:
-    """Write rows as a Parquet file that appears whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    pq.write_table(to_arrow(table, batch), unfinished, compression="zstd", compression_level=1)
-    unfinished.rename(path)
-    return path
+def seed(root: Path) -> str:
+    """Give each table an empty file, so that no query meets an empty glob; its name has the lake's id.
 
-
-def seed(root: Path) -> None:
-    """Give each table an empty file, so that no query meets an empty glob."""
+    Returns its path below a table's folder. Raises ValueError if the lake has other columns than ours.
+    """
+    place = "date=1970-01-01/hour=00"
+    found = sorted(path.name for path in root.glob(f"*/{place}/seed-*.parquet"))
+    name = found[0] if found else f"seed-{secrets.token_hex(4)}.parquet"
     for table in TABLES:
-        path = root / table / "date=1970-01-01" / "hour=00" / "seed.parquet"
+        path = root / table / place / name
         if not path.exists():
-            write_file(path, table, [])
+            files.write_parquet(path, to_arrow(table, []))
+        elif pq.read_schema(path).remove_metadata() != schema(table):
+            raise ValueError(
+                f"{path.parents[2]}: expected the columns of this version, it has others: a lake of another "
+                "version; land or replay into a new folder"
+            )
+    return f"{place}/{name}"
 
 
-def _metric_ts(output: Output, otherwise: int) -> int:
-    return getattr(output, "ts", None) or getattr(output, "minute", None) or otherwise
+def _metric_ts(output: Output) -> int | None:
+    """Return what places a metrics row; None for one of a day: it is written at the day's end, or later."""
+    if isinstance(output, ClientPriorityHarm):
+        return output.ts
+    return output.minute if isinstance(output, SpreadMinute) else None

@@ -5,8 +5,9 @@ No levels, no sorted structures: best prices are max and min over all live order
 stretch of time (ns, end > start) with the state that has weight in it, and `on_end(market)`.
 
 Readings
-B1  A `new` of an id that is live is a `conflict` and changes nothing (of a dead one: a new life); a `restated`
-    of one replaces its price, quantities and stamp (stamp = the restated record's seq), dead or not.
+B1  A `new` of an id that is live is a `conflict` and changes nothing (of a dead one: a new life); a
+    `restated` of one replaces its price, quantities and stamp (stamp = the restated record's seq), dead or
+    not.
 B2  leaves: `leaves_qty` where given; else `new`: order_qty, `restated`: order_qty, `replaced`: order_qty -
     filled (not below 0), else unchanged. A replace leaves what it does not name as it was.
 B3  A replace, cancel or trade of an order never seen adds nothing to the book. A replace, trigger or resume
@@ -34,8 +35,8 @@ B14 An order is an aggressor's "never seen" where no order record of its id came
 B15 Overfill: trade quantity above leaves; leaves then 0. An order dead at its turn's end keeps its leaves for
     this test; a cancelled or expired one has none.
 B16 `conflict` also: `match_id`s that differ within one turn, or one `match_id` in two turns; a `fill` whose
-    `leaves_qty` differs from the order's leaves; a cancel of a dead order that says something is left which is
-    not. A `fill` never changes the book.
+    `leaves_qty` differs from the order's leaves; a cancel of a dead order that says something else is
+    left. A `fill` never changes the book.
 B17 `negative_lifetime`: a cancel, expiry or last fill with ts below the order's acceptance ts.
 B18 `clock_skew`: an entry (not restated) more than 1 ms behind the time of the instrument, or a record whose
     `ts_gateway` is more than 1 ms after, or whose `ts_ack` or `ts_published` more than 1 ms before its `ts`.

@@ -4,25 +4,35 @@ select * from alert_revisions
 qualify row_number() over (partition by alert_id order by knowledge desc, revision desc, "offset") = 1;
 
 -- Of measures, the pass with the latest knowledge counts as a whole: a row only an earlier pass had is gone.
+-- A pass is known by any of its rows: it may have no spreads (no such rule in the rulebook) or no harm.
+create view latest_knowledge as
+select max(knowledge) as knowledge from (
+  select max(knowledge) as knowledge from client_priority_harm_revisions
+  union all select max(knowledge) from client_priority_days_revisions
+  union all select max(knowledge) from spread_minutes_revisions
+  union all select max(knowledge) from spread_days_revisions
+  union all select max(knowledge) from alert_revisions
+);
+
 create view client_priority_harm as
 select * from client_priority_harm_revisions
-where knowledge = (select max(knowledge) from spread_minutes_revisions)
+where knowledge = (select knowledge from latest_knowledge)
 qualify row_number() over (
   partition by instance, instrument, trade_id, side, order_id order by revision desc, "offset") = 1;
 
 create view client_priority_days as
 select * from client_priority_days_revisions
-where knowledge = (select max(knowledge) from spread_minutes_revisions)
+where knowledge = (select knowledge from latest_knowledge)
 qualify row_number() over (partition by instance, instrument, trading_day order by revision desc, "offset") = 1;
 
 create view spread_minutes as
 select * from spread_minutes_revisions
-where knowledge = (select max(knowledge) from spread_minutes_revisions)
+where knowledge = (select knowledge from latest_knowledge)
 qualify row_number() over (partition by instrument, minute_ns order by revision desc, "offset") = 1;
 
 create view spread_days as
 select * from spread_days_revisions
-where knowledge = (select max(knowledge) from spread_minutes_revisions)
+where knowledge = (select knowledge from latest_knowledge)
 qualify row_number() over (partition by instrument, trading_day order by revision desc, "offset") = 1;
 
 -- Refused records, once each; a duplicate is a finding and nothing to keep.

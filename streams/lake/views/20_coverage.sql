@@ -15,7 +15,7 @@ landed as (
 ),
 once as (
   select instrument, reason, (ts at time zone '{zone}')::date as trading_day
-  from refused where instrument is not null and ts is not null
+  from refused where instrument is not null and ts_ns >= 0
   qualify row_number() over (partition by src_topic, src_partition, src_offset, src_index order by "offset") = 1
 ),
 refusals as (
