@@ -20,8 +20,8 @@ from streams.sources.simulator_faults import Faults
 PAUSE = 1.0  # seconds between chunks: less than gap_timeout, or what is held back would come late
 # After each chunk: whom to kill. Some are killed while they start.
 VICTIMS: tuple[tuple[str, ...], ...] = (
-    (), ("tag",), ("detect",), ("land",), STAGES, ("detect",), ("tag", "detect"), ("land", "tag"),
-    ("detect",), ("tag",), (), STAGES, ("land",), ("tag",),
+    (), ("tag",), ("detect",), ("land",), STAGES, ("detect",), ("tag", "detect"), ("land", "tag"), (), STAGES,
+    ("tag",),
 )  # fmt: skip
 FAULTS = Faults(duplicate=3, conflict=3, gap=3, garbage=3)
 
@@ -85,9 +85,9 @@ def test_snapshots_lost_and_spoilt(broker: str, tmp_path: Path, day: Day) -> Non
                 counts = spoil(pipeline.settings.state / "snapshots")
                 print(f"{spoil.__name__}: {counts}")
                 assert min(counts.values()) > 0
-            pipeline.start()
+            pipeline.start("tag", "detect")
             publisher.records(chunk)
-            pipeline.settle()
+            pipeline.settle("tag", "detect")
             if spoil is not None:
                 log = pipeline.workers.log("detect").read_text()
                 assert log.count("refused") > 0, log
