@@ -62,7 +62,7 @@ class Compactor:
         publish()
 
     def step(self, now: float) -> bool:
-        """Delete what nobody reads, or merge. `now`: monotonic seconds. Returns True if there was anything."""
+        """Delete what nobody reads, or merge; `now`: monotonic seconds. Returns True if it did."""
         if self.state.paths and not catalog.in_use(self.root, self.settle):
             self._delete()
             return True
