@@ -273,7 +273,8 @@ def test_the_latest_revision_counts_and_all_are_kept(tmp_path: Path) -> None:
 
 def harm(knowledge: int, trade_id: str, revision: int = 0) -> ClientPriorityHarm:
     return ClientPriorityHarm(
-        knowledge=knowledge, revision=revision, instance="i", instrument="X", ts=DAY, seq=1, trade_id=trade_id,
+        knowledge=knowledge, revision=revision, instance="i", instrument="X", ts=DAY, seq=1,
+        trade_id=trade_id,
         side="buy", order_id="O", account=None, alert_id=None, outcome="harmed", harm_at_fill=1,
         cured_qty=0, harm_left=1, withdrawn=False,
     )  # fmt: skip
