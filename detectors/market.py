@@ -20,7 +20,7 @@ from detectors.bounded import oldest_beyond
 from detectors.history import History
 from detectors.ledger import DataFault, Ledger
 from detectors.sequence import Sequence, Verdict
-from detectors.trading_day import trading_day
+from detectors.trading_day import day_bounds, trading_day
 from detectors.transitions import Transitions
 from schemas import codec
 from schemas.alerts import Alert, Anchor, Evidence, Measure, Severity, Status, alert_id, breach_id
@@ -272,6 +272,8 @@ class Market:
             for alert in self.ledger.after(entry.seq):
                 self.restate(alert, dq_degraded=True)
         self.transitions.check_time(entry)
+        if entry.ts >= self.flags.get("reference_due", 0):
+            self._check_reference(entry)
         if isinstance(entry, OrderEntry):
             self._order(entry)
         elif isinstance(entry, TradeEntry):
@@ -292,6 +294,19 @@ class Market:
             self.fault(
                 "assigned_sequence", entry.seq, entry.seq, entry.ts,
                 "the venue numbers no records of it: order and completeness are the source adapter's word",
+            )  # fmt: skip
+
+    def _check_reference(self, entry: EventEntry) -> None:
+        """By a trading day's first record: is the instrument listed, where reference data lists any?"""
+        if isinstance(entry, OrderEntry) and entry.exec_type == "restated":
+            return  # its ts is of a day gone by
+        directory = self.context.directory
+        self.flags["reference_due"] = day_bounds(self.day(entry.ts), self.context.zone)[1]
+        if directory.lists_instruments and directory.instrument(self.instrument, entry.ts) is None:
+            self.fault(
+                "stale_reference", entry.seq, entry.seq, entry.ts,
+                f"reference data lists instruments, and not {self.instrument} at this time: no tick size, "
+                "no word on its matching",
             )  # fmt: skip
 
     def clock(self, ts: int, end: bool) -> None:
