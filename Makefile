@@ -1,4 +1,4 @@
-# make setup | demo | test | unit | lint | integration | wheel | clean
+# make setup | demo | test | unit | lint | conditions | integration | bench | wheel | clean
 # Everything lives in this folder: .venv (the programs) and .fairbook (the local broker and its state).
 # PYTHON=... chooses the interpreter of .venv; TESTS="-k name" goes to pytest.
 
@@ -8,7 +8,7 @@ BIN := .venv/bin
 export FAIRBOOK_KAFKA_LIBS ?= $(CURDIR)/.fairbook/kafka/libs
 PIP := pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test lint types unit doctest integration python wheel constraints clean
+.PHONY: setup demo test lint types unit conditions doctest integration bench python wheel constraints clean
 
 # Java and Maven first: what may be missing is said before the downloads begin.
 setup: $(FAIRBOOK_KAFKA_LIBS)/pom.sha256 .venv/installed
@@ -28,6 +28,10 @@ types: .venv/installed
 
 unit: .venv/installed
 	$(BIN)/pytest $(wildcard tests/unit tests/scenarios tests/checks tests/golden) $(TESTS)
+
+# Each condition of a rule removed, one by one: which would no scenario miss?
+conditions: .venv/installed
+	$(BIN)/python tests/checks/conditions.py $(RULES)
 
 doctest: .venv/installed
 	$(BIN)/pytest --doctest-modules schemas detectors $(TESTS)
@@ -58,9 +62,13 @@ wheel: .venv/installed
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/$(PIP) -c constraints.txt "$$(ls build/wheel/*.whl)[dev]"
-	cp -R pyproject.toml tests build/wheel/
+	cp -R pyproject.toml README.md Makefile tests build/wheel/
 	cd build/wheel && venv/bin/python -c "import importlib.metadata as m; d = m.packages_distributions(); \
 	  assert all(d[p] == ['fairbook'] for p in ('streams', 'detectors', 'schemas')), d" && venv/bin/pytest tests/unit $(TESTS)
+
+# How fast each stage is here, against decoding alone; figures are kept in tests/bench/results.csv.
+bench: .venv/installed
+	$(BIN)/python tests/bench/stages.py
 
 # After a change of pyproject.toml: resolve anew, then write down what was installed.
 constraints:

@@ -13,13 +13,14 @@ from typing import Literal
 
 import msgspec
 
+from detectors.bounded import oldest_beyond
 from schemas.events import ExecInst, OrderCapacity, OrdType, Side, TimeInForce
 
 OrderState = Literal["live", "untriggered", "suspended", "dead"]
 MAX_DEAD = 20_000  # dead orders remembered an instrument: later records of them are no orphans
 
 
-class Order(msgspec.Struct, gc=False):
+class Order(msgspec.Struct, gc=False, array_like=True):
     """An order as the book knows it. Quantities and prices scaled by 10**8; `leaves` is what can still fill.
 
     `stamp`: the seq that gives its place at its price. `active_seq`: seq of its last acceptance, reprice,
@@ -56,7 +57,9 @@ class Order(msgspec.Struct, gc=False):
     @property
     def immediate(self) -> bool:
         """True if nothing of it may rest: market, IOC and FOK orders die with their turn."""
-        return self.state == "live" and (self.ord_type == "market" or self.time_in_force in ("ioc", "fok"))
+        return self.state != "untriggered" and (
+            self.ord_type == "market" or self.time_in_force in ("ioc", "fok")
+        )
 
 
 class Level:
@@ -217,18 +220,20 @@ class Book:
         self.orders.pop(order.order_id, None)
         self.aside.pop(order.order_id, None)
         self.dead[order.order_id] = order
-        if len(self.dead) > MAX_DEAD:
-            del self.dead[next(iter(self.dead))]
+        for order_id in oldest_beyond(self.dead, MAX_DEAD):
+            del self.dead[order_id]
 
     def fill(self, order: Order, qty: int, seq: int) -> None:
         """Reduce an order by a trade of `qty` at `seq`; icebergs show their next tranche with a new stamp."""
         leaves = max(0, order.leaves - qty)
-        order.filled += qty
+        order.filled += min(qty, order.leaves)
         order.leaves = leaves
+        if order.state == "dead":
+            return
         if leaves == 0:
             self.kill(order)
         elif not order.resting:
-            order.shown = leaves if order.display_qty is None else min(order.display_qty, leaves)
+            order.shown = leaves if order.display_qty is None else min(order.shown, leaves)
         elif order.display_qty is None:
             self.ladder(order.side).show(order, leaves)
         elif qty < order.shown:
@@ -246,8 +251,11 @@ class Book:
         if turn is None:
             return
         order = self.orders.get(turn.order_id)
-        if order is None:
-            return
+        if order is not None:
+            self.rest_or_die(order)
+
+    def rest_or_die(self, order: Order) -> None:
+        """What an order does when its turn has ended."""
         if order.immediate:
             self.kill(order)
         elif not order.resting:

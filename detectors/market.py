@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence as Items
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +16,8 @@ import msgspec
 from detectors.affiliation import Party
 from detectors.base import Rule
 from detectors.book import Book, Order, Turn
+from detectors.bounded import oldest_beyond
+from detectors.history import History
 from detectors.ledger import DataFault, Ledger
 from detectors.sequence import Sequence, Verdict
 from detectors.trading_day import trading_day
@@ -28,9 +31,22 @@ from schemas.metrics import Metric
 if TYPE_CHECKING:
     from detectors.context import Context
 
-Timer = tuple[int, str, str]  # due, instance, key
+Timer = tuple[int, str, str, str]  # due, breach id or nothing, instance, key
 PREVENTION = ("self_trade_prevention", "mm_protection")
+# findings that do not make the record in doubt
+SOUND = ("duplicate", "no_accounts", "stale_reference", "not_price_time", "assigned_sequence")
 MAX_FAULTS = 1_000
+HOUR = 3_600_000_000_000
+MAX_TRADES = 20_000  # fills that a correction can still find, an instrument
+
+
+class KeptTrade(msgspec.Struct, array_like=True):
+    """A fill that a bust or correction can find. `match`: seq at which its turn began, or its own."""
+
+    trade: TradeEntry
+    match: int
+    busted: bool = False
+    corrected: bool = False
 
 
 class MarketState(msgspec.Struct):
@@ -47,7 +63,10 @@ class MarketState(msgspec.Struct):
     in_turn: list[str]
     pending: list[QuoteEntry]
     timers: list[Timer]
-    trades: dict[str, TradeEntry]
+    trades: dict[str, KeptTrade]
+    history: History
+    renamed: dict[str, str]
+    match_ids: dict[str, int]
     ledger: Ledger
     flags: dict[str, int]
     rules: dict[str, msgspec.Raw]
@@ -64,14 +83,22 @@ class Market:
         self.ledger = Ledger()
         self.time = 0  # greatest ts of own entries and clocks
         self.own_time: int | None = None  # greatest ts of own entries
+        self.now = 0  # what a decision is stamped: own time at a record, T of what was due at T
         self.timers: list[Timer] = []
-        self.trades: dict[str, TradeEntry] = {}  # by trade id, while a bust can reach it
+        self.trades: dict[str, KeptTrade] = {}  # by trade id, while a bust can reach it
+        self.renamed: dict[str, str] = {}  # trade id -> the id its correction gave it
+        self.match_ids: dict[str, int] = {}  # match id -> seq of the match's first trade; bounded memory
+        self.matching: Turn | None = None  # the turn that the entry in hand goes on with
         self.in_turn: list[str] = []  # orders that took part in the open turn's trades
         self.pending: list[QuoteEntry] = []  # venue quotes that may lie in mid-turn
         self.flags: dict[str, int] = {}  # latches of data quality
         self.seq = 0  # of the entry being applied
         self.late = False
-        self.correcting = False  # the trade in hand is a correction: judged, but neither new nor volume
+        self.correcting: KeptTrade | None = None  # what the fill in hand corrects: judged, but not new
+        self.past: Book | None = (
+            None  # the book just before the seq of the fill in hand, where that is corrected
+        )
+        self.history = History()
         self.cache: dict[str, Any] = {}  # derived values, never part of a snapshot
         self.out: list[Alert | Metric] = []
         self.states: dict[str, Any] = {rule.instance.name: rule.State() for rule in context.rules}
@@ -88,8 +115,13 @@ class Market:
         account = trade.buy_account if side == "buy" else trade.sell_account
         if account is not None:
             return account
-        order = self.book.find(trade.buy_order_id if side == "buy" else trade.sell_order_id)
+        order = self.view.find(trade.buy_order_id if side == "buy" else trade.sell_order_id)
         return order.account if order is not None else None
+
+    @property
+    def view(self) -> Book:
+        """The book just before the fill in hand: as it is, or for a corrected fill as it was then."""
+        return self.past if self.past is not None else self.book
 
     def day(self, ts: int) -> str:
         """Return the trading day (ISO date, the rulebook's zone) of `ts`."""
@@ -99,9 +131,14 @@ class Market:
         """Return the trading phase at `ts`; continuous where none is listed."""
         return self.context.directory.phase(self.instrument, ts)
 
-    def wake(self, rule: Rule, due: int, key: str = "") -> None:
-        """Ask for `rule.on_timer(market, state, due, key)` once all events with ts <= due are in."""
-        heapq.heappush(self.timers, (due, rule.instance.name, key))
+    def wake(self, rule: Rule, due: int, key: str = "", anchor: Anchor | None = None) -> None:
+        """Ask for `rule.on_timer(market, state, due, key)` once all events with ts <= due are in.
+
+        `anchor`: of the breach that it decides: what is due at one time goes in the order of breach ids.
+        """
+        name = rule.instance.name
+        breach = "" if anchor is None else breach_id(rule.name, name, self.instrument, anchor)
+        heapq.heappush(self.timers, (due, breach, name, key))
 
     def publish(self, row: Metric) -> None:
         """Emit a metrics row; its knowledge is the pass's."""
@@ -150,7 +187,7 @@ class Market:
             provenance=spec.provenance,
             severity=severity,
             ts=ts,
-            decided_ts=max(self.time, ts),
+            decided_ts=max(self.now, ts),
             instrument=self.instrument,
             accounts=_distinct(accounts),
             grps=_distinct(grps),
@@ -167,8 +204,8 @@ class Market:
         )
         if before is not None and _same(before, alert):
             return None
-        if trade_id is not None and breach not in (rest := self.ledger.by_trade.setdefault(trade_id, [])):
-            rest.append(breach)
+        if trade_id is not None:
+            self.ledger.rest(breach, trade_id)
         self._emit(alert)
         return alert
 
@@ -180,21 +217,27 @@ class Market:
         """Emit the next revision of an alert with some fields changed."""
         self._emit(
             msgspec.structs.replace(
-                alert, revision=alert.revision + 1, decided_ts=max(self.time, alert.ts), **changes
+                alert, revision=alert.revision + 1, decided_ts=max(self.now, alert.ts), **changes
             )
         )
 
     def _emit(self, alert: Alert) -> None:
-        self.ledger.alerts[alert.breach_id] = alert
+        self.ledger.put(alert)
         self.out.append(alert)
 
     def fault(
         self, kind: str, first_seq: int, last_seq: int, ts: int, detail: str, *, missing: bool = False
     ) -> None:
         """Record a data-quality finding and mark what rests on it. `missing`: the seqs never came."""
-        if kind not in ("duplicate", "no_accounts", "stale_reference"):
-            self.ledger.faults.append(DataFault(first_seq, last_seq, missing))
+        if kind not in SOUND:
+            fault = DataFault(first_seq, last_seq, missing)
+            self.ledger.faults.append(fault)
             del self.ledger.faults[:-MAX_FAULTS]
+            for alert in self.ledger.touched(
+                fault
+            ):  # what came first, the alert or the fault, decides nothing
+                if alert.rule != self.context.integrity.name:
+                    self.restate(alert, dq_degraded=True)
         self.context.integrity.report(self, kind, first_seq, last_seq, ts, detail)
 
     # ---- applying the journal -----------------------------------------------------------------------
@@ -212,13 +255,16 @@ class Market:
             return
         self.late = verdict is Verdict.LATE
         if first:
-            self.book.start_known = entry.seq == 1
+            self._begin(entry)
         skipped = self.sequence.skipped if not self.late else None
-        self._before(entry, known=skipped is None)
+        if skipped is not None:
+            self.flags["gap"] = skipped[0]
+        before = self.own_time if self.own_time is not None else entry.ts
+        self._before(entry)
         self.seq = entry.seq
         if skipped is not None:
             self.fault(
-                "sequence_gap", skipped[0], skipped[1], self.time,
+                "sequence_gap", skipped[0], skipped[1], before,
                 f"seqs {skipped[0]} to {skipped[1]} have not come", missing=True,
             )  # fmt: skip
         if self.late:
@@ -232,27 +278,50 @@ class Market:
             self._trade(entry)
         else:
             self._quote(entry)
+        if self.book.turn is None:
+            self.transitions.watch_cross(entry.seq)
         self.late = False
+
+    def _begin(self, entry: EventEntry) -> None:
+        """Seq 1 finds the book empty, unless the record tells no orders."""
+        directory = self.context.directory
+        from_orders = directory.book_source(self.instrument, entry.ts) == "orders"
+        self.book.start_known = entry.seq == 1 and from_orders
+        listed = directory.instrument(self.instrument, entry.ts)
+        if listed is not None and listed.sequence == "adapter":
+            self.fault(
+                "assigned_sequence", entry.seq, entry.seq, entry.ts,
+                "the venue numbers no records of it: order and completeness are the source adapter's word",
+            )  # fmt: skip
 
     def clock(self, ts: int, end: bool) -> None:
         """No event with ts <= `ts` is still to come: decide what is due."""
-        self.settle()
+        if self.book.turn is not None and self.book.turn.ts <= ts:
+            self.settle()
+        if self.own_time is not None and self.own_time <= ts:
+            self.transitions.check_crossed(self.own_time, max(ts, self.own_time + 1))
         self._fire(ts + 1)
+        self.now = ts
         self.time = max(self.time, ts)
-        self.transitions.check_crossed()
         for rule, state in self._hooked("on_clock"):
             self._guard(rule, rule.on_clock, state, ts, end)
-        horizon = self.time - self.context.bust_horizon
+        self.now = self.own_time or 0
+
+    def _forget(self, horizon: int) -> None:
+        """Drop what no bust can reach any more; by own records, so that clocks decide nothing."""
         self.ledger.forget(horizon)
-        if len(self.trades) > 1_000:
-            self.trades = {key: value for key, value in self.trades.items() if value.ts >= horizon}
+        old = takewhile(lambda item: item[1].trade.ts < horizon, self.trades.items())
+        for trade_id in [trade_id for trade_id, _kept in old]:
+            self._forget_trade(trade_id)
 
     def settle(self) -> None:
         """End the open turn, then compare the venue's quotes that came meanwhile with the book."""
         turn = self.book.turn
         if turn is not None:
+            self.history.change(self.book, turn.order_id, None)
             self.book.end_turn()
             self.in_turn.clear()
+            self.transitions.watch_cross(turn.begin_seq)
             for rule, state in self._hooked("on_turn_end"):
                 self._guard(rule, rule.on_turn_end, state, turn)
         if self.pending:
@@ -260,13 +329,11 @@ class Market:
             for quote in quotes:
                 self.transitions.check_quote(quote)
 
-    def _before(self, entry: EventEntry, *, known: bool) -> None:
-        turn = self.book.turn
-        if turn is not None:
-            if self._continues(turn, entry):
-                if not isinstance(entry, QuoteEntry):
-                    self.pending.clear()  # those quotes showed a state in mid-turn
-            else:
+    def _before(self, entry: EventEntry) -> None:
+        turn = self.matching = self.book.turn
+        if turn is not None and not self._continues(turn, entry):
+            self.matching = None
+            if not self.late or entry.seq > turn.begin_seq:  # an entry below the turn's is no later one
                 self.settle()
         own = self.own_time
         ts = entry.ts
@@ -278,12 +345,21 @@ class Market:
                 self.own_time = ts
                 self.time = max(self.time, ts)
         elif ts > own and counts:
-            self.transitions.check_crossed()
+            self.transitions.check_crossed(own, ts)
             self._fire(ts)
             for rule, state in self._hooked("on_time"):
-                self._guard(rule, rule.on_time, state, own, ts, known and self.book.start_known)
+                self._guard(rule, rule.on_time, state, own, ts, self.time_known)
+            if ts // HOUR != own // HOUR:
+                self._forget(ts - self.context.bust_horizon)
             self.own_time = ts
             self.time = max(self.time, ts)
+        elif counts:
+            self._fire(ts)
+        if counts and not self.late:
+            self.flags.pop("gap", None)
+            if self.book.start_known:
+                self.flags["started"] = 1
+        self.now = self.own_time or 0
 
     def _continues(self, turn: Turn, entry: EventEntry) -> bool:
         if entry.ts > turn.ts:
@@ -301,43 +377,104 @@ class Market:
             )
         return entry.account is None and entry.ts == turn.ts
 
+    @property
+    def time_known(self) -> bool:
+        """False before the book's start is known and in a data gap.
+
+        Known time begins at the first record that is not `restated`, at or after seq 1 or the first
+        `restated` one; a gap lasts from the time before the missing seqs to the next such record.
+        """
+        return "started" in self.flags and "gap" not in self.flags
+
     def _order(self, entry: OrderEntry) -> None:
         first = entry.order_id is not None and self.book.find(entry.order_id) is None
         for rule, state in self._hooked("on_order"):
             self._guard(rule, rule.on_order, state, entry, first)
+        if entry.order_id is not None:
+            self.history.change(self.book, entry.order_id, entry)
         self.transitions.order(entry)
 
     def _trade(self, entry: TradeEntry) -> None:
         if entry.exec_type == "trade":
+            self.transitions.check_trade(entry)
             for rule, state in self._hooked("on_trade"):
                 self._guard(rule, rule.on_trade, state, entry)
-            self.trades[entry.trade_id] = entry
+            match = self.matching.begin_seq if self.matching is not None else entry.seq
+            self._remember(KeptTrade(entry, match))
+            self.history.mark(entry.seq)
+            for order_id in (entry.buy_order_id, entry.sell_order_id):
+                if order_id is not None:
+                    self.history.change(self.book, order_id, entry)
             self.transitions.trade(entry)
             return
+        self._bust(entry)
+
+    def _remember(self, kept: KeptTrade) -> None:
+        self.renamed.pop(kept.trade.trade_id, None)
+        self.trades[kept.trade.trade_id] = kept
+        for trade_id in oldest_beyond(self.trades, MAX_TRADES):
+            self._forget_trade(trade_id)
+            self.flags["forgot_young_trades"] = 1  # a bust can still reach what rests on them
+
+    def _forget_trade(self, trade_id: str) -> None:
+        del self.trades[trade_id]
+        self.flags["forgot_trades"] = 1
+        if self.renamed:
+            self.renamed = {old: new for old, new in self.renamed.items() if new != trade_id}
+
+    def _bust(self, entry: TradeEntry) -> None:
+        """A bust or correction; that of a fill never seen, or busted already, says nothing."""
         trade_id = entry.orig_trade_id or entry.trade_id
+        trade_id = self.renamed.get(trade_id, trade_id)
         was = self.trades.get(trade_id)
         if was is None:
-            if self.book.start_known:
-                self.fault("orphan", entry.seq, entry.seq, entry.ts, f"bust of trade {trade_id}, never seen")
+            taken_back = "forgot_young_trades" in self.flags and self._take_back(trade_id, entry)
+            if "forgot_trades" in self.flags and not (taken_back and entry.exec_type == "trade_cancel"):
+                self.fault(
+                    "late_bust", entry.seq, entry.seq, entry.ts,
+                    f"{entry.exec_type} of trade {trade_id}, which was never seen or is no longer kept",
+                )  # fmt: skip
             return
-        if entry.ts > was.ts + self.context.bust_horizon:
+        if was.busted:
+            return
+        if entry.ts > was.trade.ts + self.context.bust_horizon:
             self.fault(
-                "late_bust", entry.seq, entry.seq, entry.ts, f"bust of trade {trade_id} of seq {was.seq}"
-            )
+                "late_bust", entry.seq, entry.seq, entry.ts,
+                f"{entry.exec_type} of trade {trade_id} of seq {was.trade.seq}",
+            )  # fmt: skip
             return
+        was.busted = True
+        self._take_back(trade_id, entry)
+        if entry.exec_type == "trade_correct":
+            self._correct(was, entry)
+
+    def _take_back(self, trade_id: str, entry: TradeEntry) -> bool:
+        """What rests on the fill is retracted; return True if any alert was."""
         for rule, state in self._hooked("on_bust"):
             self._guard(rule, rule.on_bust, state, trade_id, entry)
-        for breach in self.ledger.by_trade.pop(trade_id, []):
-            alert = self.ledger.alerts.get(breach)
-            if alert is not None and alert.status != "retracted":
-                self.restate(alert, status="retracted", status_reason="busted")
-        if entry.exec_type == "trade_correct":
-            corrected = _corrected(was, entry)
-            self.trades[corrected.trade_id] = corrected
-            self.correcting = True
-            for rule, state in self._hooked("on_trade"):
-                self._guard(rule, rule.on_trade, state, corrected)
-            self.correcting = False
+        resting = self.ledger.busted(trade_id)
+        for alert in resting:
+            self.restate(alert, status="retracted", status_reason="busted")
+        return bool(resting)
+
+    def _correct(self, was: KeptTrade, entry: TradeEntry) -> None:
+        """A bust and a fill with the new values at the old seq, judged with the book just before that seq."""
+        trade_id = was.trade.trade_id
+        corrected = _corrected(was.trade, entry)
+        self._remember(KeptTrade(corrected, was.match, corrected=True))
+        if corrected.trade_id != trade_id:
+            self.renamed[trade_id] = corrected.trade_id
+            for name, now in list(self.renamed.items()):
+                if now == trade_id:
+                    self.renamed[name] = corrected.trade_id
+        self.correcting = was
+        self.past = self.history.book_before(self.book, corrected.seq)
+        doubtful = self.past is None
+        late, self.late = self.late, self.late or doubtful
+        for rule, state in self._hooked("on_trade"):
+            self._guard(rule, rule.on_trade, state, corrected)
+        self.late = late
+        self.correcting = self.past = None
 
     def _quote(self, entry: QuoteEntry) -> None:
         for rule, state in self._hooked("on_quote"):
@@ -352,9 +489,10 @@ class Market:
         """Decide what is due at T < `before`, in the order of T, then breach."""
         timers = self.timers
         while timers and timers[0][0] < before:
-            due, name, key = heapq.heappop(timers)
+            due, _breach, name, key = heapq.heappop(timers)
             rule = self.context.by_name.get(name)
             if rule is not None:
+                self.now = due
                 self.time = max(self.time, due)
                 self._guard(rule, rule.on_timer, self.states[name], due, key)
 
@@ -391,6 +529,9 @@ class Market:
             pending=self.pending,
             timers=sorted(self.timers),
             trades=self.trades,
+            history=self.history,
+            renamed=self.renamed,
+            match_ids=self.match_ids,
             ledger=self.ledger,
             flags=self.flags,
             rules={name: msgspec.Raw(codec.encode(state)) for name, state in sorted(self.states.items())},
@@ -404,6 +545,8 @@ class Market:
         market.sequence, market.time, market.own_time = data.sequence, data.time, data.own_time
         market.in_turn, market.pending, market.timers = data.in_turn, data.pending, list(data.timers)
         market.trades, market.ledger, market.flags = data.trades, data.ledger, data.flags
+        market.renamed, market.match_ids, market.history = data.renamed, data.match_ids, data.history
+        market.now = data.own_time or 0
         book.start_known, book.turn = data.start_known, data.turn
         book.orders = {order.order_id: order for order in data.orders}
         book.aside = {order.order_id: order for order in data.orders if not order.resting}

@@ -27,6 +27,14 @@ from schemas.reference import Fact
 
 Output = Alert | Metric
 
+# What an alert says of them: no place, since places differ between a topic and a recording. The record's own
+# `detail`, with the place of its twin, is in the journal and in the lake.
+SAID_TWICE = {
+    "duplicate": "another record has the same seq and says the same",
+    "conflict": "another record has the same seq and says something else",
+    "partition_mismatch": "a record of this instrument came on a partition that is not its own",
+}
+
 
 class Snapshot(msgspec.Struct):
     """A Runner's whole state."""
@@ -123,18 +131,21 @@ class Runner:
         return sorted(out, key=_decided)
 
     def _refused(self, entry: RefusedEntry) -> list[Output]:
-        """A refused record that carries a finding on the venue's record."""
-        market = self._markets.get(entry.instrument or "")
-        if (
-            market is None
-            or entry.seq is None
-            or entry.reason not in ("duplicate", "conflict", "partition_mismatch")
-        ):
+        """A refused record that carries a finding on the venue's record.
+
+        Its place among the events is that of its arrival, which differs between topics and a recording: it is
+        decided at its own `ts`, not at the instrument's time.
+        """
+        said = SAID_TWICE.get(entry.reason)
+        if not entry.instrument or entry.seq is None or said is None:
             return []
-        market.fault(entry.reason, entry.seq, entry.seq, entry.ts or market.time, entry.detail)
-        out: list[Output] = list(market.out)
-        market.out = []
-        return out
+        market = self._markets.get(entry.instrument) or self._open(entry.instrument)
+        market.now = market.own_time or 0
+        market.fault(entry.reason, entry.seq, entry.seq, entry.ts or 0, said)
+        out, market.out = market.out, []
+        return [
+            msgspec.structs.replace(one, decided_ts=one.ts) if isinstance(one, Alert) else one for one in out
+        ]
 
     # ---- snapshots ----------------------------------------------------------------------------------
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from detectors.book import Order, Turn
+from detectors.bounded import oldest_beyond
 from schemas.decimals import text
-from schemas.events import Side
 from schemas.journal import EventEntry, OrderEntry, QuoteEntry, TradeEntry
 
 if TYPE_CHECKING:
     from detectors.market import Market
+
+MAX_MATCH_IDS = 20_000  # remembered an instrument, to see one used again
 
 
 class Transitions:
@@ -40,6 +42,7 @@ class Transitions:
         elif kind in ("canceled", "expired"):
             self._check_lifetime(entry.ts, order)
             book.kill(order)
+            order.leaves = 0
         elif kind == "replaced":
             self._replace(entry, order)
         elif kind == "triggered":
@@ -48,7 +51,8 @@ class Transitions:
             book.lift(order)
             order.state = "suspended"
         elif kind == "resumed":
-            order.state, order.active_seq = "live", entry.seq
+            order.state = "untriggered" if order.ord_type in ("stop", "stop_limit") else "live"
+            order.active_seq = entry.seq
             if not order.resting:
                 book.place(order)
         else:
@@ -72,11 +76,12 @@ class Transitions:
             accepted_ts=entry.ts,
             display_qty=display,
             min_qty=entry.min_qty,
-            exec_inst=entry.exec_inst,
+            exec_inst=entry.exec_inst or (),
             order_capacity=entry.order_capacity,
             mm_flag=bool(entry.mm_flag),
             affiliated=role in ("affiliated_mm", "affiliate"),
             state="untriggered" if entry.ord_type in ("stop", "stop_limit") else "live",
+            filled=max(0, entry.order_qty - leaves) if entry.order_qty is not None else 0,
             peak=leaves,
             ts_gateway=entry.ts_gateway,
         )
@@ -95,8 +100,10 @@ class Transitions:
             book.lift(was)
         before = was or book.dead.pop(order.order_id, None)
         if before is not None:
-            order.mm_flag, order.mutated, order.filled = before.mm_flag, before.mutated, before.filled
-            order.peak = max(before.peak, leaves + before.filled)
+            order.mm_flag, order.mutated = before.mm_flag, before.mutated
+            if entry.order_qty is None:
+                order.filled = before.filled
+            order.peak = max(before.peak, leaves + order.filled)
         book.enter(order)
         if leaves == 0:
             book.kill(order)
@@ -108,11 +115,10 @@ class Transitions:
 
     def _open_turn(self, entry: OrderEntry, order: Order) -> None:
         order.turn_seq = entry.seq
-        if self.market.late:
-            self.market.book.place(order)  # inserted by its stamp; its turn is past
+        if self.market.late:  # inserted by its stamp; its turn is past
+            self.market.book.rest_or_die(order)
         else:
             self.market.book.turn = Turn(order.order_id, entry.seq, entry.ts)
-            self.market.in_turn.append(order.order_id)
 
     def _replace(self, entry: OrderEntry, order: Order) -> None:
         book = self.market.book
@@ -125,18 +131,17 @@ class Transitions:
         price = entry.price if entry.price is not None else order.price
         repriced = price != order.price
         keeps = not repriced and leaves <= order.leaves
-        resting = order.resting
         book.lift(order)
         order.price, order.leaves = price, leaves
         order.display_qty = entry.display_qty if entry.display_qty is not None else order.display_qty
         order.min_qty = entry.min_qty if entry.min_qty is not None else order.min_qty
-        order.exec_inst = entry.exec_inst or order.exec_inst
+        order.exec_inst = entry.exec_inst if entry.exec_inst is not None else order.exec_inst
         order.time_in_force = entry.time_in_force or order.time_in_force
         order.peak = max(order.peak, leaves + order.filled)
         if order.display_qty is None:
             order.shown = leaves
         else:
-            order.shown = min(order.shown if keeps else order.display_qty, leaves)
+            order.shown = min(order.shown if keeps and order.display_qty else order.display_qty, leaves)
         if not keeps:
             order.stamp = entry.seq
         if repriced:
@@ -144,17 +149,19 @@ class Transitions:
         if leaves == 0:
             book.kill(order)
             return
-        if keeps and resting:
-            book.place(order)
         self._open_turn(entry, order)
 
     def _trigger(self, entry: OrderEntry, order: Order) -> None:
         self.market.book.lift(order)
-        order.ord_type = "limit" if order.ord_type == "stop_limit" else "market"
-        if order.ord_type == "limit" and entry.price is not None:
-            order.price = entry.price
-        order.state = "live"
+        if order.ord_type == "stop_limit":
+            order.ord_type = "limit"
+            order.price = entry.price if entry.price is not None else order.price
+        elif order.ord_type == "stop":
+            order.ord_type = "market"
+        if order.state != "suspended":
+            order.state = "live"
         order.stamp = order.active_seq = entry.seq
+        order.shown = order.leaves if order.display_qty is None else min(order.display_qty, order.leaves)
         self._open_turn(entry, order)
 
     def _stray(self, entry: OrderEntry) -> None:
@@ -168,85 +175,98 @@ class Transitions:
                     f"{entry.exec_type} of order {entry.order_id}, never seen",
                 )  # fmt: skip
         elif entry.exec_type in ("canceled", "expired"):
+            self._check_lifetime(entry.ts, dead)
             if entry.leaves_qty not in (None, 0, dead.leaves):
                 market.fault(
                     "conflict", entry.seq, entry.seq, entry.ts,
                     f"{entry.exec_type} of order {entry.order_id} with {text(entry.leaves_qty or 0)} left, "
                     f"the book has {text(dead.leaves)}",
                 )  # fmt: skip
+            dead.leaves = 0
         elif entry.exec_type == "fill":
             self._check_fill(entry, dead)
-        else:
-            market.fault(
-                "orphan", entry.seq, entry.seq, entry.ts,
-                f"{entry.exec_type} of order {entry.order_id}, which is dead",
-            )  # fmt: skip
 
     # ---- trades -------------------------------------------------------------------------------------
 
-    def trade(self, entry: TradeEntry) -> None:
-        """Reduce both orders' leaves; a trade of the turn's order belongs to its match."""
+    def check_trade(self, entry: TradeEntry) -> None:
+        """What about a trade cannot be right, before it is judged and applied."""
         market = self.market
-        turn = market.book.turn
-        if turn is not None:
-            if turn.trades and turn.match_id != entry.match_id:
-                market.fault(
-                    "conflict", entry.seq, entry.seq, entry.ts,
-                    f"match_id {entry.match_id}, but the turn's trades have {turn.match_id}",
-                )  # fmt: skip
-            turn.trades += 1
-            turn.match_id = entry.match_id
+        self._check_match(entry, market.matching)
         qty = entry.qty or 0
-        sides: tuple[tuple[Side, str | None], ...] = (
-            ("buy", entry.buy_order_id),
-            ("sell", entry.sell_order_id),
-        )
-        for side, order_id in sides:
+        for side, order_id in (("buy", entry.buy_order_id), ("sell", entry.sell_order_id)):
             if order_id is None:
                 continue
-            market.in_turn.append(order_id)
-            order = market.book.orders.get(order_id)
+            order = market.book.find(order_id)
             if order is None:
-                self._stray_trade(entry, order_id)
+                if market.book.start_known:
+                    market.fault(
+                        "orphan", entry.seq, entry.seq, entry.ts,
+                        f"trade {entry.trade_id} of order {order_id}, never seen",
+                    )  # fmt: skip
                 continue
-            self._check_lifetime(entry.ts, order)
+            if qty >= order.leaves and order.state != "dead":
+                self._check_lifetime(entry.ts, order)
             if qty > order.leaves:
                 market.fault(
                     "overfill", entry.seq, entry.seq, entry.ts,
                     f"{side} order {order_id} filled {text(qty)} of {text(order.leaves)} left",
                 )  # fmt: skip
-            market.book.fill(order, qty, entry.seq)
-        if turn is None:
-            market.in_turn.clear()
 
-    def _stray_trade(self, entry: TradeEntry, order_id: str) -> None:
+    def trade(self, entry: TradeEntry) -> None:
+        """Reduce both orders' leaves; a trade of the turn's order belongs to its match."""
         market = self.market
-        if order_id in market.book.dead:
-            market.fault(
-                "overfill",
-                entry.seq,
-                entry.seq,
-                entry.ts,
-                f"trade {entry.trade_id} of order {order_id}, dead",
-            )
-        elif market.book.start_known:
-            market.fault(
-                "orphan", entry.seq, entry.seq, entry.ts,
-                f"trade {entry.trade_id} of order {order_id}, never seen",
-            )  # fmt: skip
+        turn = market.matching
+        if turn is not None:
+            turn.trades += 1
+            turn.match_id = turn.match_id or entry.match_id
+        for order_id in (entry.buy_order_id, entry.sell_order_id):
+            if order_id is None:
+                continue
+            if turn is not None:
+                market.in_turn.append(order_id)
+            order = market.book.find(order_id)
+            if order is not None:
+                market.book.fill(order, entry.qty or 0, entry.seq)
+
+    def _check_match(self, entry: TradeEntry, turn: Turn | None) -> None:
+        """`match_id`, where given, must agree: one in a turn, and not that of another match."""
+        if entry.match_id is None:
+            return
+        market = self.market
+        match = turn.begin_seq if turn is not None else entry.seq
+        ids = market.match_ids
+        before = ids.setdefault(entry.match_id, match)
+        for match_id in oldest_beyond(ids, MAX_MATCH_IDS):
+            del ids[match_id]
+        if turn is not None and turn.match_id not in (None, entry.match_id):
+            detail = f"but the turn's trades have {turn.match_id}"
+        elif before != match:
+            detail = f"which was that of the match at seq {before}"
+        else:
+            return
+        market.fault("conflict", entry.seq, entry.seq, entry.ts, f"match_id {entry.match_id}, {detail}")
 
     # ---- what cannot be right -----------------------------------------------------------------------
 
     def check_time(self, entry: EventEntry) -> None:
-        """A record stamped more than the allowance before the instrument's time: clocks disagree."""
+        """A record stamped too long before the instrument's time, or against its own other stamps."""
         market = self.market
-        if market.late or (isinstance(entry, OrderEntry) and entry.exec_type == "restated"):
+        if isinstance(entry, OrderEntry) and entry.exec_type == "restated":
             return
-        behind = (market.own_time or entry.ts) - entry.ts
+        behind, what = 0, "before its predecessor"
+        if not market.late:
+            behind = (market.own_time or entry.ts) - entry.ts
+        if isinstance(entry, OrderEntry):
+            for moment, name in (
+                (entry.ts_ack, "after its ts_ack"),
+                (entry.ts_published, "after its ts_published"),
+            ):
+                if moment is not None and entry.ts - moment > behind:
+                    behind, what = entry.ts - moment, name
+            if entry.ts_gateway is not None and entry.ts_gateway - entry.ts > behind:
+                behind, what = entry.ts_gateway - entry.ts, "before its ts_gateway"
         if behind > market.context.clock_skew(entry.ts):
-            market.fault(
-                "clock_skew", entry.seq, entry.seq, entry.ts, f"stamped {behind} ns before its predecessor"
-            )
+            market.fault("clock_skew", entry.seq, entry.seq, entry.ts, f"stamped {behind} ns {what}")
 
     def _check_lifetime(self, ts: int, order: Order) -> None:
         if ts < order.accepted_ts:
@@ -264,23 +284,43 @@ class Transitions:
                 f"trades say {text(order.leaves)}",
             )  # fmt: skip
 
-    def check_crossed(self) -> None:
-        """Once per stretch: best bid >= best ask in a state that has weight, outside auctions."""
+    def watch_cross(self, seq: int) -> None:
+        """After a turn, or an entry outside one: remember the seq since which the book is crossed."""
+        flags = self.market.flags
+        bid = self.market.book.bids.best_displayed()
+        ask = self.market.book.asks.best_displayed() if bid is not None else None
+        if bid is None or ask is None or bid < ask:
+            flags.pop("crossed", None)
+            flags.pop("crossed_told", None)
+        else:
+            flags.setdefault("crossed", seq)
+
+    def check_crossed(self, start: int, end: int) -> None:
+        """The state had weight from `start` to `end`: if it is crossed outside an auction, say so once."""
         market = self.market
-        if not market.book.crossed():
-            market.flags.pop("crossed", None)
-        elif "crossed" not in market.flags and market.phase(market.time) != "auction":
-            market.flags["crossed"] = market.seq
-            bid, ask = market.book.bids.best(), market.book.asks.best()
-            market.fault(
-                "crossed_book", market.seq, market.seq, market.time,
-                f"bid {text(bid or 0)} is not below ask {text(ask or 0)}",
-            )  # fmt: skip
+        seq = market.flags.get("crossed")
+        if seq is None or "crossed_told" in market.flags:
+            return
+        directory = market.context.directory
+        moment: int | None = start
+        while moment is not None and moment < end:
+            if market.phase(moment) != "auction":
+                market.flags["crossed_told"], market.now = 1, moment
+                bid, ask = market.book.bids.best_displayed(), market.book.asks.best_displayed()
+                market.fault(
+                    "crossed_book",
+                    seq,
+                    seq,
+                    moment,
+                    f"bid {text(bid or 0)} is not below ask {text(ask or 0)}",
+                )
+                return
+            moment = directory.next_phase_change(market.instrument, moment)
 
     def check_quote(self, quote: QuoteEntry) -> None:
         """The venue's best bid and offer against the book's displayed best, price and size; told once."""
         market = self.market
-        if not market.book.start_known:
+        if not market.book.start_known or market.phase(quote.ts) != "continuous":
             return
         book = market.book
         published: tuple[tuple[str, int | None, int | None, tuple[int, int] | None], ...] = (

@@ -120,12 +120,28 @@ def place_of(data: bytes) -> Peek:
     try:
         seen = _peek.decode(data)
     except UNREADABLE:
-        return Peek()
+        seen = _each(data)
     fits = range(-(1 << 63), 1 << 63)
     return Peek(
         seen.instrument,
         seen.seq if seen.seq is None or seen.seq in fits else None,
         seen.ts if seen.ts is None or seen.ts in fits else None,
+    )
+
+
+def _each(data: bytes) -> Peek:
+    """Return the fields of a place that can be read, each alone: one of a wrong type hides no other."""
+    try:
+        said = msgspec.json.decode(data)
+    except UNREADABLE:
+        return Peek()
+    if not isinstance(said, dict):
+        return Peek()
+    instrument, seq, ts = said.get("instrument"), said.get("seq"), said.get("ts")
+    return Peek(
+        instrument if isinstance(instrument, str) else None,
+        seq if isinstance(seq, int) and not isinstance(seq, bool) else None,
+        ts if isinstance(ts, int) and not isinstance(ts, bool) else None,
     )
 
 

@@ -31,10 +31,15 @@ SEND_SECONDS = 0.005
 
 
 class DetectSnapshot(msgspec.Struct):
-    """State at a label, and where each output topic ended when everything owed had been acknowledged."""
+    """State at a label, and where each output topic ended when everything owed had been acknowledged.
+
+    `said`: identities of outputs that lie before those ends and are decided only beyond the label: a crash
+    came after they were published, and one may come again before they are decided again.
+    """
 
     ends: dict[str, int]
     runner: bytes
+    said: list[str] = []
 
 
 class Owed(msgspec.Struct):
@@ -50,8 +55,8 @@ class Owed(msgspec.Struct):
 class DetectPartition:
     """One journal partition: its rules' state up to `label`, and the outputs owed for it.
 
-    `said`: identities of outputs found beyond the snapshot's ends, which are not sent again. `unsent` are
-    the last of `owed`.
+    `said`: identities of outputs published already though not yet decided, which are not sent again.
+    `unsent` are the last of `owed`.
     """
 
     def __init__(self, number: int, label: int, runner: Runner, ends: dict[str, int]) -> None:
@@ -69,7 +74,17 @@ class DetectPartition:
         """Return the partition of a snapshot, its label to be set. Raises if other rules wrote it."""
         snapshot = msgspec.msgpack.decode(data, type=DetectSnapshot)
         ends = {name: snapshot.ends[name] for name in OUTPUTS}
-        return cls(number, 0, Runner.restore(snapshot.runner), ends)
+        part = cls(number, 0, Runner.restore(snapshot.runner), ends)
+        part.said = set(snapshot.said)
+        return part
+
+    def state(self) -> tuple[int, list[Owed], DetectSnapshot]:
+        """Return the label, what is owed for it, and its snapshot; `ends` is still to be brought up to date.
+
+        What is owed from here on is the next snapshot's.
+        """
+        owed, self.owed = self.owed, []
+        return self.label, owed, DetectSnapshot(self.ends, self.runner.snapshot(), sorted(self.said))
 
     def apply(self, frame: bytes, offset: int, run: str) -> None:
         """Apply one frame. Nothing is awaited: state, outputs owed and label move together."""
@@ -91,6 +106,7 @@ class DetectWorker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.folder = worker.snapshot_folder(settings, STAGE)
+        self.membership = worker.Membership(settings, STAGE)
         self.run_id = f"live-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
         self.parts: dict[int, DetectPartition] = {}
         self.app = apps.make_app(settings, STAGE)
@@ -113,6 +129,8 @@ class DetectWorker:
             started = time.monotonic()
             consumer = apps.consumer(self.app)
             consumer.seek_hook = self._seek
+            consumer.revoked_hook = self.membership.leave_if_taken
+            self.membership.joined(consumer.member_id())
             mine = {tp.partition for tp in consumer.assignment() if tp.topic == self.journal_name}
             self.parts = {number: part for number, part in self.parts.items() if number in mine}
             fresh = sorted(mine - self.parts.keys())
@@ -230,13 +248,12 @@ class DetectWorker:
     async def _snapshot(self, part: DetectPartition) -> None:
         if part.label > part.written:
             started = time.monotonic()
-            label, owed, state = part.label, part.owed, part.runner.snapshot()
-            part.owed = []
+            label, owed, snapshot = part.state()
             took = time.monotonic() - started
             await self._acknowledged(part, owed)
             if self.parts.get(part.number) is not part:
                 return
-            data = msgspec.msgpack.encode(DetectSnapshot(part.ends, state))
+            data = msgspec.msgpack.encode(snapshot)
             await asyncio.to_thread(snapshots.write, self.folder, STAGE, part.number, label, data)
             part.written = label
             part.snapshot_due = time.monotonic() + max(SNAPSHOT_SECONDS, SNAPSHOT_SHARE * took)
@@ -299,4 +316,6 @@ def run_detect(settings: Settings) -> None:
     Status 0 after SIGTERM, 1 where one runs already or the topics are wrong, 4 after an error of its own.
     """
     with worker.only_one(settings.state, settings.group(STAGE)):
-        apps.run(DetectWorker(settings).app)
+        detect = DetectWorker(settings)
+        detect.membership.enter()
+        apps.run(detect.app)

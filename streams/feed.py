@@ -35,6 +35,7 @@ class Feed:
                     "compression.type": "zstd",
                     "queue.buffering.max.messages": 200_000,
                     "message.max.bytes": 16 * 1024 * 1024,
+                    "log_level": 3,  # a broker that has just started lets it wait: no news for a person
                 }
             )
         )

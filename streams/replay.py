@@ -17,6 +17,7 @@ from schemas.alerts import Alert
 from schemas.journal import (
     ClockEntry,
     Entry,
+    EventEntry,
     OrderEntry,
     Position,
     QuoteEntry,
@@ -97,6 +98,8 @@ class ReplayResult(msgspec.Struct):
         """Return what was seen of each instrument, by name."""
         found: dict[str, Coverage] = {}
         for name, market in sorted(self.runner.markets().items()) if self.runner is not None else ():
+            if not market.sequence.started:
+                continue
             first, last, landed = market.sequence.first, market.sequence.last, self.landed[name]
             found[name] = Coverage(first, last, landed, last - first + 1 - landed)
         return found
@@ -161,14 +164,20 @@ def journal(
             if isinstance(entry, RefusedEntry):
                 sequencer.refuse(entry)
             else:
-                latest = max(latest, entry.ts)
                 sequencer.offer(entry, entry.ts, raw)
         if sequencer.out:
+            latest = max(latest, _latest(sequencer.out))
             yield from sequencer.out
             sequencer.out.clear()
     sequencer.finish()
+    latest = max(latest, _latest(sequencer.out))
     yield from sequencer.out
     yield ClockEntry(ts=latest, end=True)
+
+
+def _latest(entries: Iterable[Entry]) -> int:
+    """Return the latest `ts` of what has its place in the order: a refused record's is nobody's time."""
+    return max((entry.ts for entry in entries if isinstance(entry, EventEntry)), default=0)
 
 
 def second_pass(
@@ -195,8 +204,7 @@ def second_pass(
                     status_reason="late_reference", late_reference=True,
                 )  # fmt: skip
         elif was is None:
-            if now.status != "retracted":
-                yield msgspec.structs.replace(now, revision=0, late_reference=True)
+            yield msgspec.structs.replace(now, revision=0, late_reference=True)
         elif _content(was) != _content(now):
             yield msgspec.structs.replace(now, revision=was.revision + 1, late_reference=True)
 

@@ -15,12 +15,13 @@ REMEMBERED = 100_000  # content hashes kept an instrument
 class _Instrument:
     """What is held back of one instrument, and what its last records said."""
 
-    __slots__ = ("_arrivals", "_seqs", "hashes", "held", "sequence")
+    __slots__ = ("_arrivals", "_seqs", "hashes", "held", "refused", "sequence")
 
     def __init__(self, sequence: Sequence | None = None) -> None:
         self.sequence = sequence or Sequence()
         self.held: dict[int, tuple[EventEntry, int]] = {}
         self.hashes: OrderedDict[int, tuple[int, Source]] = OrderedDict()
+        self.refused: list[RefusedEntry] = []  # of an instrument not started: a finding needs its market
         # heaps beside `held`, pruned when read: a record with many gaps must not cost a scan for each
         self._seqs: list[int] = []
         self._arrivals: list[tuple[int, int]] = []
@@ -30,6 +31,12 @@ class _Instrument:
         self.held[entry.seq] = (entry, arrival)
         heappush(self._seqs, entry.seq)
         heappush(self._arrivals, (arrival, entry.seq))
+
+    def remember(self, entry: EventEntry) -> None:
+        """Keep the hash of what an entry says."""
+        self.hashes[entry.seq] = (content_hash(entry), entry.src)
+        if len(self.hashes) > REMEMBERED:
+            self.hashes.popitem(last=False)
 
     def prune(self) -> None:
         """Forget the heaps once nothing is held."""
@@ -79,6 +86,12 @@ class Sequencer:
         """Go on with an instrument from a state read off the journal."""
         self._instruments[instrument] = _Instrument(sequence)
 
+    def remember(self, entry: EventEntry) -> None:
+        """Note the content of an entry that the journal holds, so that another with its seq is compared."""
+        item = self._instruments.get(entry.instrument)
+        if item is not None:
+            item.remember(entry)
+
     def held_before(self) -> int:
         """Return a time before every `ts` held back: no clock may promise beyond it."""
         return min(
@@ -110,7 +123,7 @@ class Sequencer:
         elif verdict is Verdict.APPLY:
             self._hold(item, entry, arrival, raw)
         elif verdict is Verdict.EVICTED:
-            self._refuse(entry, raw, "evicted", "came after its gap was forgotten")
+            self._refuse(item, entry, raw, "evicted", "came after its gap was forgotten")
         else:
             self._again(item, entry, raw, item.hashes.get(seq))
 
@@ -130,8 +143,7 @@ class Sequencer:
         """Return the lowest offset still held, by source topic: what may not be committed yet."""
         low: dict[str, int] = {}
         for item in self._instruments.values():
-            for entry, _arrival in item.held.values():
-                source = entry.src
+            for source in (*(entry.src for entry, _ in item.held.values()), *(e.src for e in item.refused)):
                 low[source.topic] = min(low.get(source.topic, source.offset), source.offset)
         return low
 
@@ -144,10 +156,11 @@ class Sequencer:
     def _emit(self, item: _Instrument, entry: EventEntry) -> None:
         entry.start = not item.sequence.started
         item.sequence.classify(entry.seq)
-        item.hashes[entry.seq] = (content_hash(entry), entry.src)
-        if len(item.hashes) > REMEMBERED:
-            item.hashes.popitem(last=False)
+        item.remember(entry)
         self.out.append(entry)
+        if item.refused:
+            self.out.extend(item.refused)
+            item.refused.clear()
 
     def _hold(self, item: _Instrument, entry: EventEntry, arrival: int, raw: bytes) -> None:
         held = item.held.get(entry.seq)
@@ -171,21 +184,19 @@ class Sequencer:
         self, item: _Instrument, entry: EventEntry, raw: bytes, known: tuple[int, Source] | None
     ) -> None:
         if known is None:
-            self._refuse(
-                entry,
-                raw,
-                "duplicate",
-                "seq was there already; its content is no longer kept, so it could not be compared",
-            )
+            detail = "seq was there already; its content is no longer kept, so it could not be compared"
+            self._refuse(item, entry, raw, "duplicate", detail)
         elif known[1] == entry.src:
             self.redelivered += 1
         elif known[0] == content_hash(entry):
-            self._refuse(entry, raw, "duplicate", f"same as {_place(known[1])}")
+            self._refuse(item, entry, raw, "duplicate", f"same as {_place(known[1])}")
         else:
-            self._refuse(entry, raw, "conflict", f"same seq as {_place(known[1])}, other content")
+            self._refuse(item, entry, raw, "conflict", f"same seq as {_place(known[1])}, other content")
 
-    def _refuse(self, entry: EventEntry, raw: bytes, reason: RefusedReason, detail: str) -> None:
-        self.out.append(
+    def _refuse(
+        self, item: _Instrument, entry: EventEntry, raw: bytes, reason: RefusedReason, detail: str
+    ) -> None:
+        (self.out if item.sequence.started else item.refused).append(
             RefusedEntry(
                 src=entry.src,
                 reason=reason,

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from detectors.rulebook import Rulebook, Venue
-from detectors.sequence import Sequence
+from detectors.sequence import Sequence, Verdict
 from schemas import codec
 from schemas.events import SOURCE_TOPICS
 from schemas.journal import (
@@ -28,6 +28,7 @@ from schemas.journal import (
 from schemas.reference import Fact, fact_id
 from streams.sequencer import Sequencer
 
+END_WAIT = 30_000_000_000  # ns by the broker's clock: how long one topic's end waits for the others'
 CLOCK_EVERY = 1_000_000_000  # ns
 QUIET_AFTER_LAG = 60_000_000_000  # ns without a record that came later than gap_timeout: then clocks go on
 FRAME_ENTRIES = 500
@@ -69,7 +70,8 @@ class TagPartition:
     """Everything the tag worker knows of one partition; built from a snapshot and the journal behind it.
 
     `next` is the next offset to take, by source topic. A topic in `markers` has delivered the end of a
-    recording and waits for the other two; what follows it meanwhile is kept in `waiting`.
+    recording and waits for the other two; what follows it meanwhile is kept in `waiting`. Where the others'
+    do not come (whoever fed the recording died on the way), the end is given up.
     """
 
     number: int
@@ -86,6 +88,7 @@ class TagPartition:
     lagged: int = 0  # append time of the last record that came later than gap_timeout
     read_past: dict[str, int] = field(default_factory=dict)
     markers: dict[str, tuple[int, int]] = field(default_factory=dict)  # clock, offset
+    marked: int = 0  # append time of the latest marker
     waiting: dict[str, list[Any]] = field(default_factory=dict)
     out: list[Entry] = field(default_factory=list)
     frames: deque[tuple[Any, Frame]] = field(default_factory=deque)  # sent, with the acknowledgement to come
@@ -123,7 +126,14 @@ class TagPartition:
                 if sequence is None:
                     sequence = states[entry.instrument] = Sequence()
                     self.sequencer.adopt(entry.instrument, sequence)
-                sequence.classify(entry.seq)
+                if sequence.classify(entry.seq) in (Verdict.APPLY, Verdict.LATE):
+                    self.sequencer.remember(entry)
+
+    def remember(self, entries: list[Entry]) -> None:
+        """Learn from a frame before the snapshot what its events say: a duplicate may still come."""
+        for entry in entries:
+            if isinstance(entry, OrderEntry | TradeEntry | QuoteEntry):
+                self.sequencer.remember(entry)
 
     def _note(self, entry: Entry) -> None:
         """Remember that an entry is in the journal, or will be: it is on its way, in order."""
@@ -162,10 +172,11 @@ class TagPartition:
         self.next[topic] = offset + 1
         self.read_past[topic] = max(self.read_past.get(topic, 0), append_ts_ms * 1_000_000)
 
-    def mark(self, topic: str, ts: int, offset: int) -> None:
+    def mark(self, topic: str, ts: int, offset: int, append_ts_ms: int) -> None:
         """A topic has delivered the end of a recording, whose latest `ts` this is."""
         if offset >= self.safe[topic]:
             self.markers[topic] = ts, offset
+            self.marked = max(self.marked, append_ts_ms * 1_000_000)
             self.next[topic] = offset  # to be read again after a crash, until all three are in
         else:
             self.next[topic] = offset + 1
@@ -179,6 +190,20 @@ class TagPartition:
         ts = max(ts for ts, _offset in self.markers.values())
         if self.ended != ts:  # else a crash came between the journal and the commit: it is said already
             self._say(ClockEntry(ts=ts, end=True))
+        return self._unmark()
+
+    def end_missing(self) -> bool:
+        """Return True if the end of a recording is on some topics and has had time to be on all."""
+        late = self.marked + END_WAIT
+        return bool(self.markers) and all(
+            self.read_past.get(topic, 0) > late for topic in SOURCE_TOPICS if topic not in self.markers
+        )
+
+    def give_up_end(self) -> dict[str, list[Any]]:
+        """Go on as if no recording had ended. Returns the messages that waited."""
+        return self._unmark()
+
+    def _unmark(self) -> dict[str, list[Any]]:
         for topic, (_ts, offset) in self.markers.items():
             self.next[topic] = offset + 1
         self.markers.clear()

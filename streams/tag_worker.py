@@ -4,7 +4,9 @@ Its only durable state is the journal (snapshots save reading it from the start)
 committed once everything before it is in the journal and acknowledged. DESIGN.md 4.6 to 4.10.
 
 A fact that was acknowledged before a record was published is known when that record is tagged: `reference` is
-read to its end after a batch has come in and before it is looked at, and no clock is asked.
+read to its end after a batch has come in and before it is looked at: no clock is asked. A record published
+before any fact is tagged all the same: its accounts are unknown, and without a rulebook the one that ships is
+in force. Facts hold from their place in the journal on; earlier records are not tagged again (pass 1).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 
 import faust
 from aiokafka.partitioner import murmur2
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from faust.types import TP
 
 from detectors.affiliation import Directory
@@ -40,7 +42,8 @@ SNAPSHOT_SHARE = 50  # a snapshot is taken at most once in 50 times the time tha
 REFERENCE_SECONDS = 0.25
 SLACK = 250_000_000  # ns: how far our clock may be ahead of the broker's
 IN_FLIGHT = 50  # frames of a partition
-RECORD_BYTES = 8 * 1024 * 1024  # a larger record cannot be journaled whole
+RECORD_BYTES = 4 * 1024 * 1024  # of a larger record the entry could outgrow what the journal takes
+REMEMBERED_FRAMES = 200  # before a snapshot: read again, to tell a conflict from a duplicate after a restart
 MISMATCHES_TOLD = 1_000  # one line in the log for so many
 
 
@@ -50,6 +53,7 @@ class TagWorker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.folder = worker.snapshot_folder(settings, STAGE)
+        self.membership = worker.Membership(settings, STAGE)
         self.reference = ReferenceFeed(settings)
         self.reading = asyncio.Lock()
         self.reference_read = 0.0  # when (monotonic seconds) the latest reading of it began
@@ -59,7 +63,6 @@ class TagWorker:
         self.rulebook = Rulebook.parse(text, PARAMETERS)
         self.tagger = Tagger(self.directory, self.rulebook.venue.max_future)
         self.parts: dict[int, TagPartition] = {}
-        self.home: dict[str, int] = {}  # instrument -> partition it was first seen on
         self.partitions = feed.partitions(tail.consumer(settings, STAGE), settings, "orders")
         self.mismatches = 0
         self.tasks: set[asyncio.Task[None]] = set()
@@ -84,6 +87,8 @@ class TagWorker:
         started = time.monotonic()
         consumer = apps.consumer(self.app)
         consumer.seek_hook = self._seek
+        consumer.revoked_hook = self.membership.leave_if_taken
+        self.membership.joined(consumer.member_id())
         generation = self.app.consumer_generation_id
         assignment = consumer.assignment()
         mine = sorted({tp.partition for tp in assignment if tp.topic in self.topics})
@@ -98,7 +103,6 @@ class TagWorker:
             worker.log(STAGE, "the group changed while state was rebuilt: once more")
             return
         for number in mine:
-            self.home.update(dict.fromkeys(parts[number].sequencer.states(), number))
             parts[number].learn(self.facts, self.rulebook)
         self.parts = parts
         for part in parts.values():
@@ -109,30 +113,36 @@ class TagWorker:
         worker.log(
             STAGE,
             f"ready in {time.monotonic() - started:.1f} s: {len(mine)} partitions, {len(self.facts)} "
-            f"reference facts, {len(self.home)} instruments",
+            f"reference facts, {sum(len(part.sequencer.states()) for part in parts.values())} instruments",
         )
 
     def _rebuilt(self, mine: list[int], generation: int) -> dict[int, TagPartition]:
         """Return the partitions from their snapshots, what is committed, and the journal behind them."""
         parts: dict[int, TagPartition] = {}
+        starts: dict[int, int] = {}
         journal = self.settings.topic("journal")
         reader = tail.consumer(self.settings, "tail")
         try:
             for number in mine:
                 restore = partial(TagPartition.restored, number)
-                end = tail.bounds(reader, journal, number)[1]
+                low, end = tail.bounds(reader, journal, number)
                 found = snapshots.newest(self.folder, STAGE, number, restore, self._say, end=end)
                 label, part = found or (0, TagPartition(number))
                 part.generation, part.journal_end = generation, label
                 parts[number] = part
+                starts[number] = label if label < low else max(low, label - REMEMBERED_FRAMES)
             self._place(reader, parts)
         finally:
             reader.close()
 
         def take(message: Message) -> None:
-            parts[message.partition() or 0].replay(codec.decode_frame(message.value() or b""))
+            part = parts[message.partition() or 0]
+            entries = codec.decode_frame(message.value() or b"")
+            if (message.offset() or 0) < part.journal_end:
+                part.remember(entries)
+            else:
+                part.replay(entries)
 
-        starts = {number: part.journal_end for number, part in parts.items()}
         for number, end in tail.read(self.settings, journal, starts, take).items():
             parts[number].journal_end = end
         return parts
@@ -183,8 +193,18 @@ class TagWorker:
 
     async def _read_reference(self) -> None:
         async with self.reading:
-            began = time.monotonic()
-            facts, rulebook = await asyncio.to_thread(self.reference.fresh)
+            began, failed = time.monotonic(), False
+            while True:
+                try:
+                    facts, rulebook = await asyncio.to_thread(self.reference.fresh)
+                    break
+                except KafkaException as error:  # the broker is away: nothing is tagged until it answers
+                    if not failed:
+                        worker.log(STAGE, f"reference data cannot be read, trying on: {error}")
+                    failed = True
+                    await asyncio.sleep(REFERENCE_SECONDS)
+                    if self.app.should_stop:
+                        return
             # No await from here on: a role and the fact behind it stay in the journal's order.
             for refusal in self.reference.refused:
                 worker.log(STAGE, refusal)
@@ -227,22 +247,26 @@ class TagWorker:
                 if clock != marker[0] or topic in part.waiting:
                     part.waiting.setdefault(topic, []).extend(records[number:])
                     return
-                part.mark(topic, clock, record.offset)  # the same end, published once more
+                part.mark(topic, clock, record.offset, record.timestamp)  # the same end, once more
             elif clock is not None:
-                part.mark(topic, clock, record.offset)
+                part.mark(topic, clock, record.offset, record.timestamp)
                 for name, waiting in part.end_recording().items():
                     self._take(part, name, waiting)
             else:
                 tagged = self.tagger.tag(topic, record.value, part.number, record.offset, record.timestamp)
                 for entry, raw in tagged:
-                    part.take(self._judged(entry, raw, record.key, part.number), raw, record.timestamp)
+                    part.take(self._judged(entry, raw, part.number), raw, record.timestamp)
                 part.took(topic, record.offset, record.timestamp)
         part.drain()
 
     def _judged(
-        self, entry: EventEntry | RefusedEntry, raw: bytes, key: bytes | None, partition: int
+        self, entry: EventEntry | RefusedEntry, raw: bytes, partition: int
     ) -> EventEntry | RefusedEntry:
-        """Refuse a record of an instrument that lives on another partition, and one that is too large."""
+        """Refuse a record of an instrument that lives on another partition, and one that is too large.
+
+        An instrument lives where Java's client puts the key that is its name (SPEC.md 2.1), whatever the
+        record's key says: a rule without memory, so that one stray record cannot move an instrument.
+        """
         if len(raw) > RECORD_BYTES:
             detail = (
                 f"expected a record of at most {RECORD_BYTES} bytes, got {len(raw)}; the first are kept here"
@@ -250,9 +274,7 @@ class TagWorker:
             return RefusedEntry(src=entry.src, reason="bad_value", detail=detail, raw=raw[: 1 << 20])
         if isinstance(entry, RefusedEntry):
             return entry
-        home = partition if key is None else _partition_of(key, self.partitions)
-        if home == partition:
-            home = self.home.setdefault(entry.instrument, partition)
+        home = _partition_of(entry.instrument, self.partitions)
         if home == partition:
             return entry
         if self.mismatches % MISMATCHES_TOLD == 0:
@@ -286,6 +308,14 @@ class TagWorker:
         while self.parts.get(part.number) is part and not self.app.should_stop:
             await asyncio.sleep(FLUSH_SECONDS)
             self._read_past(part)
+            if part.end_missing():
+                worker.log(
+                    STAGE,
+                    f"partition {part.number}: a recording's end came on {', '.join(part.markers)} only: "
+                    "given up; was its feed stopped?",
+                )
+                for name, waiting in part.give_up_end().items():
+                    self._take(part, name, waiting)
             part.advance(self.rulebook.venue)
             if part.out:
                 await self._flush(part)
@@ -345,8 +375,8 @@ async def _settled(part: TagPartition) -> None:
 
 
 @lru_cache(maxsize=100_000)
-def _partition_of(key: bytes, partitions: int) -> int:
-    return (int(murmur2(key)) & 0x7FFFFFFF) % partitions
+def _partition_of(instrument: str, partitions: int) -> int:
+    return (int(murmur2(instrument.encode())) & 0x7FFFFFFF) % partitions
 
 
 def _clock(record: Any) -> int | None:
@@ -363,4 +393,6 @@ def run_tag(settings: Settings) -> None:
     Status 0 after SIGTERM, 1 where one runs already or the topics are wrong, 4 after an error of its own.
     """
     with worker.only_one(settings.state, settings.group(STAGE)):
-        apps.run(TagWorker(settings).app)
+        tag = TagWorker(settings)
+        tag.membership.enter()
+        apps.run(tag.app)

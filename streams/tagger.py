@@ -17,6 +17,8 @@ from schemas.journal import (
 )
 
 MAX_TS = 1 << 62
+MAX_TEXT = 1_000  # characters of an id or any other text of a record: alerts say them several times over
+MAX_DETAIL = 1_000  # characters of why a record was refused
 CARRIES_TERMS = ("new", "restated")
 QUANTITY_COUNTS = ("new", "restated", "replaced")  # an order_qty of 0 makes no sense on these
 
@@ -66,6 +68,8 @@ class Tagger:
     def _one(self, src: Source, data: bytes, append_ts_ms: int | None) -> EventEntry | RefusedEntry:
         try:
             record, extra = self._decode(src.topic, data)
+            if len(data) > MAX_TEXT:
+                _check_texts(record)
             return self._entry(record, src, extra, append_ts_ms)
         except Refused as refused:
             return self._refuse(src, data, refused.reason, refused.detail)
@@ -75,9 +79,9 @@ class Tagger:
         return RefusedEntry(
             src=src,
             reason=reason,
-            detail=detail,
+            detail=detail if len(detail) <= MAX_DETAIL else f"{detail[:MAX_DETAIL]} ...",
             raw=data,
-            instrument=seen.instrument,
+            instrument=seen.instrument if len(seen.instrument or "") <= MAX_TEXT else None,
             seq=seen.seq,
             ts=seen.ts,
         )
@@ -133,6 +137,8 @@ class Tagger:
         kind = record.exec_type
         if not kind.startswith("mm_protection") and not record.order_id:
             raise Refused("missing_field", f"expected an order_id on {kind}")
+        if "" in (record.order_id, record.account):
+            raise Refused("bad_value", "expected order_id and account to be absent or named, got ''")
         price = self._decimal("price", record.price, 1)
         order_qty = self._decimal("order_qty", record.order_qty, 1 if kind in QUANTITY_COUNTS else 0)
         leaves_qty = self._decimal("leaves_qty", record.leaves_qty, 0)
@@ -166,7 +172,7 @@ class Tagger:
             ord_type=record.ord_type,
             time_in_force=record.time_in_force,
             post_only=record.post_only,
-            exec_inst=tuple(record.exec_inst) if record.exec_inst else (),
+            exec_inst=None if record.exec_inst is None else tuple(record.exec_inst),
             order_capacity=record.order_capacity,
             price=price,
             stop_px=self._decimal("stop_px", record.stop_px, 1),
@@ -254,6 +260,13 @@ class Tagger:
             grp=party.grp,
             extra=extra,
         )
+
+
+def _check_texts(record: Record) -> None:
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            raise Refused("bad_value", f"{name}: expected at most {MAX_TEXT} characters, got {len(value)}")
 
 
 def _wrong(error: Exception) -> Refused:

@@ -47,6 +47,10 @@ class _Thread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
 
+    def member_id(self) -> str:
+        """Return the id that the group's coordinator gave to this member."""
+        return str(self._ensure_consumer()._coordinator.member_id)
+
     def fetch_state(self, tp: TP) -> FetchState | None:
         """Return the partition's latest fetch response, None before the first."""
         subscription = self._ensure_consumer()._fetcher._subscriptions.subscription
@@ -60,7 +64,11 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
 
 class BatchConsumer(driver.Consumer):
-    """`safe`: next offset to commit, by partition. `seek_hook`: where to go on from after a rebalance."""
+    """A consumer of batches.
+
+    `safe`: next offset to commit, by partition. `seek_hook`: where to go on from after a rebalance.
+    `revoked_hook`: called, off the event loop, before the group is joined again.
+    """
 
     _thread: _Thread
 
@@ -68,10 +76,15 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self.safe: dict[TP, int] = {}
         self.seek_hook: SeekHook | None = None
+        self.revoked_hook: Callable[[], None] | None = None
 
     def fetch_state(self, tp: TP) -> FetchState | None:
         """Return the partition's latest fetch response, None before the first."""
         return self._thread.fetch_state(tp)
+
+    def member_id(self) -> str:
+        """Return the id that the group's coordinator gave to this member."""
+        return self._thread.member_id()
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -87,6 +100,8 @@ class BatchConsumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         for tp in revoked:
             self.safe.pop(tp, None)
+        if self.revoked_hook is not None:
+            await asyncio.to_thread(self.revoked_hook)
         await super().on_partitions_revoked(revoked)
 
     # ---- reading on from where the state says, not the group -----------------------------------------

@@ -12,13 +12,14 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import IO, Any
 
-from confluent_kafka import TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from streams import topics
 from streams.settings import Settings
 
 ERROR = 4  # exit status of a worker that ends at an error of its own
+MEMBER_SECONDS = 10.0  # more than the session time-out, after which a group forgets a dead member
 
 
 def log(stage: str, message: str) -> None:
@@ -65,6 +66,74 @@ def snapshot_folder(settings: Settings, stage: str) -> Path:
     described = admin.describe_topics(TopicCollection([name]), request_timeout=20)[name].result()
     identity = str(described.topic_id).replace("/", "_").replace("+", "-")
     return settings.state / "snapshots" / f"{name}-{identity}"
+
+
+class Membership:
+    """This process's place in its stage's consumer group, which one process holds at a time.
+
+    The group has one static member, so that a restart takes its place at once; so would a worker of another
+    state folder, and the two would take it from each other for ever. Who holds it is asked of the broker, and
+    our own member's id is kept in the state folder: a dead worker of ours is no other.
+    """
+
+    def __init__(self, settings: Settings, stage: str) -> None:
+        self.stage = stage
+        self.group = settings.group(stage)
+        self.member = ""
+        self._path = settings.state / f"{self.group}.member"
+        self._admin = AdminClient(settings.confluent())
+
+    @property
+    def instance(self) -> str:
+        """The id of the group's one static member."""
+        return f"{self.group}-0"
+
+    def holder(self) -> str | None:
+        """Return the id of the member that holds the place, None if nobody does. Blocks on the broker."""
+        asked = self._admin.describe_consumer_groups([self.group], request_timeout=20)[self.group]
+        try:
+            members = asked.result().members
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return None
+            raise
+        return next((one.member_id for one in members if one.group_instance_id == self.instance), None)
+
+    def enter(self) -> None:
+        """Leave with status 1 if a living worker of another state folder holds the place."""
+        known = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
+        deadline = time.monotonic() + MEMBER_SECONDS
+        while (other := self.holder()) is not None and other != known:
+            if time.monotonic() > deadline:
+                print(
+                    f"fairbook worker {self.stage}: not yet supported: a {self.stage} worker of another "
+                    f"state folder is already running (member {other} of group {self.group})",
+                    file=sys.stderr,
+                )
+                sys.exit(1)
+            time.sleep(0.5)
+
+    def joined(self, member: str) -> None:
+        """Remember our own member's id."""
+        self.member = member
+        unfinished = self._path.with_suffix(".unfinished")
+        unfinished.write_text(member, encoding="utf-8")
+        unfinished.rename(self._path)
+
+    def leave_if_taken(self) -> None:
+        """End the process (status 4) if somebody else holds our place: taking it back would never end."""
+        try:
+            other = self.holder() if self.member else None
+        except KafkaException as error:  # a broker in trouble: joining again will tell
+            log(self.stage, f"who holds the place in group {self.group} could not be asked: {error}")
+            return
+        if other is not None and other != self.member:
+            log(
+                self.stage,
+                f"not yet supported: another {self.stage} worker has taken this one's place (member {other} "
+                f"of group {self.group}); stopped (status {ERROR})",
+            )
+            os._exit(ERROR)
 
 
 async def guarded(stage: str, work: Coroutine[Any, Any, None]) -> None:

@@ -32,10 +32,20 @@ class Integrity(Rule):
 
     Kinds: sequence_gap, duplicate, conflict, orphan, overfill, negative_lifetime, clock_skew, late,
     late_bust, stale_reference, partition_mismatch, no_accounts, crossed_book, book_mismatch, and rule_error
-    (a rule raised; the event is not lost). `conflict` is used wherever two statements of the venue about
-    one thing differ: seq, match_id, a fill's leaves, a cancel's leaves. `clock_skew`: stamped more than the
-    allowance before the greatest `ts` so far. `stale_reference`: an instrument that no fact lists.
-    Misses: faults that leave the record consistent. Source: SPEC.md section 4; RTS 25 for 1 ms.
+    (a rule raised; the event is not lost). `conflict` is used wherever two statements of the venue about one
+    thing differ: seq, match_id (two in one turn, or one in two matches), a fill's leaves, a cancel's leaves,
+    a `new` of a live order. `clock_skew`: stamped more than the allowance before the greatest `ts` so far,
+    before its own `ts_gateway`, or after its own `ts_ack` or `ts_published`. `overfill`: a fill of more than
+    the leaves, which a cancel makes 0 and the death of an IOC, FOK or market order does not. `orphan` is
+    about orders: a bust of a fill never seen says nothing. `negative_lifetime`: a cancel, expiry or last fill
+    stamped before the acceptance. `crossed_book`: displayed orders, in a state that lasts outside auctions;
+    first seq = the record that began the turn, or outside one the record, after which it was so; once until
+    it is not. `book_mismatch`: in phase continuous, against displayed orders after the turn the quote lies
+    in; a size not stated cannot differ; once until a quote agrees. `no_accounts`: any order record or side of
+    a trade. `stale_reference`: not raised in this version. `assigned_sequence`: an adapter, not the venue,
+    numbered the records (the instrument's `sequence`), so that a lost record leaves no gap; once, at the
+    first record. A finding that comes after an alert it touches degrades the alert all the same. Misses:
+    faults that leave the record consistent. Source: SPEC.md section 4; RTS 25 for 1 ms.
     """
 
     name = "data_quality"

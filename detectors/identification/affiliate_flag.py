@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from detectors.base import Rule
+from detectors.bounded import oldest_beyond
 from schemas.alerts import Anchor, Evidence, Severity
 from schemas.events import Side
 from schemas.journal import OrderEntry, QuoteEntry, TradeEntry
@@ -30,11 +31,33 @@ SAYS = {
 }
 
 
-class AffiliateFlagState(msgspec.Struct):
-    """Latches: findings said once, by anchor; `seen` holds the day-level ones only."""
+MAX_STRANGERS = 20_000
+MAX_SUPPORTS = 1_000
 
-    seen: dict[str, str] = {}  # code and account -> latest trading day said
-    no_accounts: str = ""  # trading day of the last `no_accounts` finding
+
+class Stranger(msgspec.Struct):
+    """An order that the book does not know: its first record or fill. `entered`: it had a record."""
+
+    account: str | None
+    flag: bool
+    mutated: bool = False
+    entered: bool = False
+
+
+class Support(msgspec.Struct, frozen=True):
+    """A record that a day's finding rests on; `fill`: a trade, so it can be busted."""
+
+    evidence: Evidence
+    ts: int
+    fill: bool
+
+
+class AffiliateFlagState(msgspec.Struct):
+    """`resting`: what a day's finding rests on while that begins with a fill; key: code, account, day."""
+
+    strangers: dict[str, Stranger] = {}
+    resting: dict[str, list[Support]] = {}
+    days_without_accounts: list[str] = []
 
 
 class AffiliateFlag(Rule):
@@ -50,9 +73,12 @@ class AffiliateFlag(Rule):
     'affiliate_flag'
 
     Choices where the text is silent: missing, null and false are one value on every record of an order, a
-    cancel included, so an adapter must carry the flag on all of them. A record without an
-    account gives `no_accounts` (data quality), once an instrument and day. A bust retracts the findings on
-    that fill and a `mutated` seen on it, not the day-level ones.
+    cancel included, so an adapter must carry the flag on all of them. Only an order's first record enters it;
+    the flag of an order that no record entered is that of its first fill. A record or a side of a trade
+    without an account gives `no_accounts` (data quality), once an instrument and day, but can be `mutated`. A
+    bust retracts the findings on that fill, a `mutated` seen on it (it is not raised again), and a day's
+    finding that rests on busted fills only (it is, by the day's next record; otherwise it goes on with the
+    first record that stands). A corrected fill is judged as a fill with its new values at the old seq.
 
     Misses: a joint venture of two unrelated parents joins both groups; a member of the group registered as
     independent has role affiliate. Source: SPEC.md I1; cf. RTS 8 art. 2(1)(f) (secondary).
@@ -67,29 +93,24 @@ class AffiliateFlag(Rule):
 
     def on_order(self, market: Market, state: AffiliateFlagState, entry: OrderEntry, first: bool) -> None:
         """Judge an order's first record, and any later one whose flag differs from it."""
-        if entry.order_id is None:
+        if entry.order_id is None or entry.exec_type in ("mm_protection_start", "mm_protection_end"):
             return
-        evidence = Evidence("order", entry.order_id, entry.seq)
-        order = market.book.find(entry.order_id)
-        if order is not None and not order.mutated and bool(entry.mm_flag) != order.mm_flag:
-            order.mutated = True
-            self._mutated(market, entry.order_id, order.account, entry.ts, evidence, None)
         if entry.account is None:
-            if order is None:
-                self._no_account(market, state, entry.seq, entry.ts)
-            return
-        if first:
-            flag = bool(entry.mm_flag)
+            self._no_account(market, state, entry.seq, entry.ts)
+        evidence = Evidence("order", entry.order_id, entry.seq)
+        stranger = state.strangers.get(entry.order_id)
+        if first and stranger is None and entry.exec_type not in ("new", "restated", "rejected"):
+            stranger = self._meet(state, entry.order_id, entry.account, bool(entry.mm_flag))
+        self._compare(market, state, entry.order_id, bool(entry.mm_flag), entry.ts, evidence, None)
+        if stranger is not None:
+            first = not stranger.entered
+            stranger.entered = True
+        if first and entry.account is not None:
             self._flag(
-                market,
-                entry.account,
-                flag,
-                entry.ts,
-                evidence,
-                ("order", entry.order_id),
+                market, entry.account, bool(entry.mm_flag), entry.ts, evidence, ("order", entry.order_id),
                 f"order {entry.order_id}",
-            )
-        self._account(market, state, entry.account, entry.ts, evidence)
+            )  # fmt: skip
+            self._account(market, state, entry.account, Support(evidence, entry.ts, fill=False))
 
     def on_trade(self, market: Market, state: AffiliateFlagState, trade: TradeEntry) -> None:
         """Judge both sides of a fill."""
@@ -100,32 +121,90 @@ class AffiliateFlag(Rule):
         )
         for side, account, order_id, mm_flag in sides:
             flag = bool(mm_flag)
-            order = market.book.find(order_id)
-            if order is not None and not order.mutated and order.mm_flag != flag:
-                order.mutated = True
-                self._mutated(market, order.order_id, order.account, trade.ts, evidence, trade.trade_id)
+            if order_id is not None:
+                if order_id not in state.strangers and market.book.find(order_id) is None:
+                    self._meet(state, order_id, account, flag)
+                self._compare(market, state, order_id, flag, trade.ts, evidence, trade.trade_id)
             if account is None:
-                self._no_account(market, state, trade.seq, trade.ts)
+                if not market.correcting:
+                    self._no_account(market, state, trade.seq, trade.ts)
                 continue
             self._flag(
                 market, account, flag, trade.ts, evidence, ("trade", trade.trade_id, side),
                 f"{side} side of trade {trade.trade_id}", trade.trade_id,
             )  # fmt: skip
-            self._account(market, state, account, trade.ts, evidence)
+            self._account(market, state, account, Support(evidence, trade.ts, fill=True))
+
+    def on_bust(self, market: Market, state: AffiliateFlagState, trade_id: str, entry: TradeEntry) -> None:
+        """A day's finding goes on with the first record that stands, or is retracted if there is none."""
+        for key, supports in list(state.resting.items()):
+            left = [item for item in supports if not (item.fill and item.evidence.id == trade_id)]
+            if len(left) == len(supports):
+                continue
+            code, day, account = key.split(" ", 2)
+            known = market.known(self, (code, account, day))
+            if not left:
+                del state.resting[key]
+                if known is not None:
+                    market.restate(known, status="retracted", status_reason="busted")
+                continue
+            state.resting[key] = left
+            if left[0] != supports[0]:
+                self._say(market, code, (code, account, day), account, left[0], f"account {account}", None)
+
+    def on_clock(self, market: Market, state: AffiliateFlagState, ts: int, end: bool) -> None:
+        """Forget what no bust can reach any more."""
+        if state.resting:
+            horizon = market.time - market.context.bust_horizon
+            for key in [key for key, supports in state.resting.items() if supports[0].ts < horizon]:
+                del state.resting[key]
 
     def on_quote(self, market: Market, state: AffiliateFlagState, quote: QuoteEntry) -> None:
         """Judge a maker's quote; the venue's own quotes have no account."""
         if quote.account is None:
             return
         evidence = Evidence("quote", quote.quote_id or "", quote.seq)
-        day = market.day(quote.ts)
         self._flag(
-            market, quote.account, bool(quote.mm_flag), quote.ts, evidence, ("quote", quote.account, day),
-            f"quote of {quote.account}", None, state,
+            market, quote.account, bool(quote.mm_flag), quote.ts, evidence,
+            ("quote", quote.account, market.day(quote.ts)), f"quote of {quote.account}",
         )  # fmt: skip
-        self._account(market, state, quote.account, quote.ts, evidence)
+        self._account(market, state, quote.account, Support(evidence, quote.ts, fill=False))
 
     # ---- findings -----------------------------------------------------------------------------------
+
+    def _meet(self, state: AffiliateFlagState, order_id: str, account: str | None, flag: bool) -> Stranger:
+        """Remember an order that the book does not know."""
+        stranger = state.strangers[order_id] = Stranger(account, flag)
+        for gone in oldest_beyond(state.strangers, MAX_STRANGERS):
+            del state.strangers[gone]
+        return stranger
+
+    def _compare(
+        self,
+        market: Market,
+        state: AffiliateFlagState,
+        order_id: str,
+        flag: bool,
+        ts: int,
+        evidence: Evidence,
+        trade_id: str | None,
+    ) -> None:
+        """`mutated`: the flag differs from the order's first one."""
+        order = market.book.find(order_id)
+        first = state.strangers.get(order_id)
+        if first is not None:
+            mutated, was, account = first.mutated, first.flag, first.account
+        elif order is not None:
+            mutated, was, account = order.mutated, order.mm_flag, order.account
+        else:
+            return
+        if mutated or was == flag:
+            return
+        if first is not None:
+            first.mutated = True
+        elif order is not None:
+            order.mutated = True
+        self._mutated(market, order_id, account, ts, evidence, trade_id)
 
     def _flag(
         self,
@@ -137,7 +216,6 @@ class AffiliateFlag(Rule):
         anchor: Anchor,
         what: str,
         trade_id: str | None = None,
-        daily: AffiliateFlagState | None = None,
     ) -> None:
         if flag:
             if market.context.directory.registered(account, market.instrument, ts):
@@ -147,29 +225,27 @@ class AffiliateFlag(Rule):
             code = "untagged"
         else:
             return
-        if daily is None or self._first_today(daily, f"{code} quote", account, market.day(ts)):
-            self._find(market, code, (code, *anchor), account, ts, evidence, what, trade_id)
+        self._find(market, code, (code, *anchor), account, ts, evidence, what, trade_id)
 
-    def _account(
-        self, market: Market, state: AffiliateFlagState, account: str, ts: int, evidence: Evidence
-    ) -> None:
-        role = market.party(account, ts).role
+    def _account(self, market: Market, state: AffiliateFlagState, account: str, support: Support) -> None:
+        role = market.party(account, support.ts).role
         if role == "affiliate":
             code = "unregistered_affiliate"
         elif role == "unknown":
             code = "unknown_account"
         else:
             return
-        day = market.day(ts)
-        if self._first_today(state, code, account, day):
-            self._find(market, code, (code, account, day), account, ts, evidence, f"account {account}", None)
-
-    def _first_today(self, state: AffiliateFlagState, code: str, account: str, day: str) -> bool:
-        key = f"{code} {account}"
-        if state.seen.get(key, "") >= day:
-            return False
-        state.seen[key] = day
-        return True
+        day = market.day(support.ts)
+        key = f"{code} {day} {account}"
+        known = market.known(self, (code, account, day))
+        if known is None or known.status == "retracted":
+            if support.fill:
+                state.resting[key] = [support]
+            self._say(market, code, (code, account, day), account, support, f"account {account}", None)
+            return
+        supports = state.resting.get(key)
+        if supports is not None and supports[-1].fill and len(supports) < MAX_SUPPORTS:
+            supports.append(support)
 
     def _mutated(
         self,
@@ -182,13 +258,14 @@ class AffiliateFlag(Rule):
     ) -> None:
         self._find(
             market, "mutated", ("mutated", order_id), account, ts, evidence,
-            f"{evidence.kind} {evidence.id} of order {order_id}", trade_id,
+            f"order {order_id}" if trade_id is None else f"trade {trade_id} of order {order_id}", trade_id,
         )  # fmt: skip
 
     def _no_account(self, market: Market, state: AffiliateFlagState, seq: int, ts: int) -> None:
         day = market.day(ts)
-        if state.no_accounts < day:
-            state.no_accounts = day
+        if day not in state.days_without_accounts:
+            state.days_without_accounts.append(day)
+            del state.days_without_accounts[:-10]
             market.fault(
                 "no_accounts", seq, seq, ts, f"records without an account on {day}: not judged by I1"
             )
@@ -204,8 +281,24 @@ class AffiliateFlag(Rule):
         what: str,
         trade_id: str | None,
     ) -> None:
+        """Say it once; what was retracted (a bust) is said again of the corrected fill."""
+        known = market.known(self, anchor)
+        if known is None or known.status == "retracted":
+            self._say(market, code, anchor, account, Support(evidence, ts, fill=False), what, trade_id)
+
+    def _say(
+        self,
+        market: Market,
+        code: str,
+        anchor: Anchor,
+        account: str | None,
+        support: Support,
+        what: str,
+        trade_id: str | None,
+    ) -> None:
+        evidence, ts = support.evidence, support.ts
         found = self.parameters(ts)
-        if found is None or market.known(self, anchor) is not None:
+        if found is None:
             return
         party = market.party(account, ts)
         market.alert(

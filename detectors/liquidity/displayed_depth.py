@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detectors.book import Book, Ladder
+from detectors.book import Ladder
 from schemas.decimals import divide_half_even
 from schemas.metrics import Depth
 
@@ -13,42 +13,40 @@ WIDTH = 4  # base, quote, base without affiliates, quote without affiliates
 Vector = list[int]  # WIDTH sums for each of KEYS
 
 
-def displayed_depth(book: Book, bid: int, ask: int) -> Vector:
-    """Return the sums for each key: base scaled by 10**8, quote by 10**16.
-
-    A level counts in a band of n bps if |price - mid| <= n bps of mid, exactly: with m = bid + ask,
-    10**4 |2 price - m| <= n m. Source: SPEC.md L2.
-    """
-    middle = bid + ask
-    return _side(book.bids, middle) + _side(book.asks, middle)
-
-
 def beyond(ladder: Ladder, middle: int) -> bool:
     """Return True if nothing within the widest band has changed since `ladder.changed` was cleared."""
     key = ladder.changed
     if key is None:
         return True
-    return 10_000 * abs(2 * key * ladder.sign - middle) > BANDS[-1] * middle
+    # signed: a hidden order at a better price than the displayed best must not mask what lies behind it
+    return 10_000 * (2 * key - middle * ladder.sign) > BANDS[-1] * middle
 
 
-def _side(ladder: Ladder, middle: int) -> Vector:
+def displayed_depth(ladder: Ladder, middle: int) -> Vector:
+    """Return one side's sums for each band: base scaled by 10**8, quote by 10**16; `middle` = bid + ask.
+
+    A level counts in a band of n bps if |price - mid| <= n bps of mid, exactly: with m = bid + ask,
+    10**4 |2 price - m| <= n m. Source: SPEC.md L2.
+    """
+    sign, levels = ladder.sign, ladder.levels
+    # of keys (prices, negated for bids): below the mid lie hidden orders, better than the displayed best
+    limits = [(band * middle + 10_000 * middle * sign) // 20_000 for band in BANDS]
     sums: Vector = []
     base = quote = base_others = quote_others = 0
-    band, reach = 0, BANDS[0] * middle
+    band, limit = 0, limits[0]
     for key in ladder.keys:
-        price = key * ladder.sign
-        distance = 10_000 * abs(2 * price - middle)
-        while distance > reach:
+        while key > limit:
             sums += (base, quote, base_others, quote_others)
             band += 1
             if band == len(BANDS):
                 return sums
-            reach = BANDS[band] * middle
-        level = ladder.levels[key]
-        base += level.shown
-        quote += level.shown * price
-        base_others += level.shown_others
-        quote_others += level.shown_others * price
+            limit = limits[band]
+        level = levels[key]
+        shown, others, price = level.shown, level.shown_others, key * sign
+        base += shown
+        quote += shown * price
+        base_others += others
+        quote_others += others * price
     while band < len(BANDS):
         sums += (base, quote, base_others, quote_others)
         band += 1

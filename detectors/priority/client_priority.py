@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
 from detectors.base import Rule
 from detectors.book import Turn
+from detectors.bounded import oldest_beyond
 from detectors.priority.disadvantage import OFF_BOOK, Fill, candidates, late_exemption
 from detectors.rulebook import Unit
 from detectors.trading_day import day_bounds
@@ -20,6 +22,9 @@ from schemas.reference import Role
 
 if TYPE_CHECKING:
     from detectors.market import Market
+
+
+MAX_JUDGED = 20_000  # fills with harm whose cures a bust can still take back, an instrument
 
 
 class Harmed(msgspec.Struct):
@@ -67,6 +72,7 @@ class Judged(msgspec.Struct):
     undecided: int
     harmed: list[Harmed]
     state: Literal["match", "window", "closed"] = "match"
+    closed_seq: int = 0  # of the last record in its window, once that is closed
     busted: bool = False  # its window goes on, for the record
 
     @property
@@ -83,14 +89,25 @@ class Day(msgspec.Struct):
     gateway_overtakes: int = 0
     exempt: dict[str, int] = {}
     revision: int = 0
+    # of fills no longer kept: how many, their pairs, and by client order harm left and greatest quantity
+    fills: int = 0
+    pairs: int = 0
+    left: dict[str, int] = {}
+    peak: dict[str, int] = {}
 
 
 class ClientPriorityState(msgspec.Struct):
-    """What the rule remembers of an instrument. Keys of `judged` are trade id and side."""
+    """What the rule remembers of an instrument. Keys of `judged` are trade id and side.
+
+    `open`: those whose window is; `matching`: of them, whose match is; `by_order`: of them, by client order.
+    `cured_by`: trade id -> keys that it cures.
+    """
 
     judged: dict[str, Judged] = {}
-    open: list[str] = []
-    match: int = 0
+    open: dict[str, bool] = {}
+    matching: list[str] = []
+    by_order: dict[str, list[str]] = {}
+    cured_by: dict[str, list[str]] = {}
     days: dict[str, Day] = {}
     gateway: dict[str, int] = {}  # side -> latest gateway time of a watched order accepted so far
     told_off: bool = False
@@ -111,13 +128,14 @@ class ClientPriority(Rule):
     >>> ClientPriority.Parameters().mode
     'price_time'
 
-    Choices where the text is silent. A fill outside any turn is a match of its own. An untriggered stop ranks
-    as a market order (it is exempt anyway). `min_qty` is tested against what is left when C's turn to be
-    allocated comes. `undecided_qty` is the equal-price quantity that could not be compared because A's stamp
-    is unknown. A retraction by cure is said at the cure; if that cure is busted, the alert returns. A
-    corrected fill is judged against the book as it stands at the correction, and is degraded.
-    A fill without an account has its order's. Without a tick size the smallest price step (1e-8) stands for
-    it. An auction match is `not_continuous`.
+    Choices where the text is silent. A fill outside any turn is a match of its own. `min_qty` is tested
+    against what is left when C's turn to be allocated comes. `undecided_qty` is what is left of q, at most
+    the equal-price quantity that could not be compared because A's stamp is unknown; such orders are not
+    counted as exempt either. An untriggered stop without a limit is no market order: neither harmed nor
+    exempt. A retraction by cure is said at the cure; if that cure is busted, the alert returns. A corrected
+    fill is judged with the book just before its old seq, cured by what has come since, and degraded where
+    that book is no longer known (2,000 changes back). A fill without an account has its order's. Without a
+    tick size the smallest price step (1e-8) stands for it. An auction match is `not_continuous`.
 
     Misses: auctions; orders still at a gateway (counted as `gateway_overtakes`); exposure in another
     instrument; engines that are not price-time (the mode switches itself off and says so); an affiliate that
@@ -142,14 +160,22 @@ class ClientPriority(Rule):
 
     def on_trade(self, market: Market, state: ClientPriorityState, trade: TradeEntry) -> None:
         """Judge both sides, then let the trade cure earlier fills."""
-        turn = market.book.turn
+        corrects = market.correcting
+        turn = market.matching
         match = turn.begin_seq if turn is not None else trade.seq
-        if match != state.match:
-            state.match = match
+        if corrects is not None:
+            match = corrects.match
         found = self.parameters(trade.ts)
+        judged: list[Judged] = []
         if found is not None:
-            self._judge(market, state, trade, "buy", match, *found)
-            self._judge(market, state, trade, "sell", match, *found)
+            for side in ("buy", "sell"):
+                one = self._judge(market, state, trade, side, match, *found)
+                judged += [one] if one is not None else []
+        if corrects is not None:
+            self._cure_of_old(market, state, trade, match)
+            for one in judged:
+                self._follow(market, state, one)
+            return
         if state.open:
             self._cure(market, state, trade, match)
         if turn is None:
@@ -157,7 +183,7 @@ class ClientPriority(Rule):
 
     def on_turn_end(self, market: Market, state: ClientPriorityState, turn: Turn) -> None:
         """The match is complete: say what it left."""
-        if state.open:
+        if state.matching:
             self._match_ended(market, state, turn.begin_seq)
 
     def on_timer(self, market: Market, state: ClientPriorityState, due: int, key: str) -> None:
@@ -172,9 +198,13 @@ class ClientPriority(Rule):
     def on_clock(self, market: Market, state: ClientPriorityState, ts: int, end: bool) -> None:
         """At a recording's end: windows are decided with what is known, and the days so far published."""
         horizon = market.time - market.context.bust_horizon
-        for key in [key for key, judged in state.judged.items() if judged.ts < horizon]:
-            if key not in state.open:
-                del state.judged[key]
+        for day in list(state.days):
+            if day_bounds(day, market.context.zone)[1] >= horizon:
+                break
+            del state.days[day]
+        old = takewhile(lambda item: item[1].ts < horizon and item[0] not in state.open, state.judged.items())
+        for key in [key for key, _judged in old]:
+            self._forget(market, state, key)
         if not end:
             return
         for key in list(state.open):
@@ -191,6 +221,10 @@ class ClientPriority(Rule):
 
     def on_bust(self, market: Market, state: ClientPriorityState, trade_id: str, entry: TradeEntry) -> None:
         """Retract what rests on the fill, and take back what it cured."""
+        touched = set()
+        for key in (f"{trade_id} buy", f"{trade_id} sell", *state.cured_by.get(trade_id, ())):
+            judged = state.judged.get(key)
+            touched |= {market.day(judged.ts)} if judged is not None else set()
         for side in ("buy", "sell"):
             judged = state.judged.get(f"{trade_id} {side}")
             if judged is not None and not judged.busted:
@@ -201,13 +235,36 @@ class ClientPriority(Rule):
                     market.restate(
                         alert, status="retracted", status_reason="busted", harm_qty="0", harm_notional="0"
                     )
-        for judged in state.judged.values():
-            changed = [pair for pair in judged.harmed if pair.cures.pop(trade_id, None) is not None]
-            if not changed:
+        for key in state.cured_by.pop(trade_id, ()):
+            judged = state.judged.get(key)
+            if judged is None:
                 continue
+            changed = [pair for pair in judged.harmed if pair.cures.pop(trade_id, None) is not None]
             for pair in changed:
                 pair.cure_seqs.pop(trade_id, None)
-            self._say(market, judged, "confirmed" if judged.state == "closed" else "provisional")
+            if changed and judged.state != "match":
+                self._say(market, judged, "confirmed" if judged.state == "closed" else "provisional")
+        for day, count in state.days.items():
+            if count.revision and day in touched:
+                self._publish_day(market, state, day)
+
+    def _forget(self, market: Market, state: ClientPriorityState, key: str) -> None:
+        """Drop a fill that is decided; the day's totals keep what they need of it."""
+        judged = state.judged.pop(key)
+        for pair in judged.harmed:
+            for trade_id in pair.cures:
+                keys = [other for other in state.cured_by.get(trade_id, ()) if other != key]
+                if keys:
+                    state.cured_by[trade_id] = keys
+                else:
+                    state.cured_by.pop(trade_id, None)
+        day = state.days.get(market.day(judged.ts))
+        if day is not None and not judged.busted:
+            day.fills += 1
+            day.pairs += len(judged.harmed)
+            for pair in judged.harmed:
+                day.left[pair.order_id] = day.left.get(pair.order_id, 0) + pair.left
+                day.peak[pair.order_id] = max(day.peak.get(pair.order_id, 0), pair.peak)
 
     # ---- judging ------------------------------------------------------------------------------------
 
@@ -220,16 +277,17 @@ class ClientPriority(Rule):
         match: int,
         parameters: Parameters,
         parameter_hash: str,
-    ) -> None:
+    ) -> Judged | None:
+        """Return the fill's judgement, or None where it has no harm or is none of ours."""
         account = market.account(trade, side)
         party = market.party(account, trade.ts)
         if party.role not in parameters.watched_roles:
-            return
+            return None
         off_book = trade.match_type in OFF_BOOK
         price_time_engine = self._price_time_engine(market, trade)
-        if not off_book and parameters.mode == "price_time" and not price_time_engine:
+        if parameters.mode == "price_time" and not price_time_engine:
             self._switch_off(market, state, trade)
-            return
+            return None
         order_id = trade.buy_order_id if side == "buy" else trade.sell_order_id
         tick = market.context.directory.tick_size(market.instrument, trade.ts)
         fill = Fill(
@@ -237,7 +295,7 @@ class ClientPriority(Rule):
             side=side,
             account=account,
             order_id=order_id,
-            order=market.book.find(order_id),
+            order=market.view.find(order_id),
             client_first=off_book or parameters.mode == "client_first",
             improvement=parameters.min_price_improvement * (tick or 1),
             protected_roles=parameters.protected_roles,
@@ -247,16 +305,22 @@ class ClientPriority(Rule):
         key = f"{trade.trade_id} {side}"
         before = state.judged.get(key)  # of a fill that is corrected under its own id
         said = {pair.order_id: pair.revision for pair in before.harmed} if before is not None else {}
-        ahead, undecided = candidates(market, fill)
-        rest = trade.qty or 0
+        rest, undecided = trade.qty or 0, 0
         harmed: list[Harmed] = []
-        for candidate in ahead:
+        for candidate in candidates(market, fill):
             order = candidate.order
             exempt = candidate.exempt or late_exemption(market, fill, order, rest)
             if exempt is not None:
-                day.exempt[exempt] = day.exempt.get(exempt, 0) + 1
+                if candidate.compared:
+                    day.exempt[exempt] = day.exempt.get(exempt, 0) + 1
                 continue
-            harm = min(rest, max(0, candidate.counting - self._owed(state, match, side, order.order_id)))
+            entitled = max(
+                0, candidate.counting - self._owed(market, state, match, side, order.order_id, trade.seq)
+            )
+            if not candidate.compared:
+                undecided += entitled
+                continue
+            harm = min(rest, entitled)
             if harm > 0:
                 rest -= harm
                 harmed.append(
@@ -272,8 +336,10 @@ class ClientPriority(Rule):
         undecided = min(undecided, rest)
         day.undecided_qty += undecided
         if not harmed:
-            return
-        state.judged[key] = Judged(
+            return None
+        if before is not None:
+            self._unlink(state, key, before)
+        judged = state.judged[key] = Judged(
             trade_id=trade.trade_id,
             side=side,
             seq=trade.seq,
@@ -292,14 +358,38 @@ class ClientPriority(Rule):
             undecided=undecided,
             harmed=harmed,
         )
-        state.open.append(key)
+        for gone in oldest_beyond(state.judged, MAX_JUDGED):
+            if gone not in state.open:
+                self._forget(market, state, gone)
+        state.open[key] = True
+        state.matching.append(key)
+        for pair in harmed:
+            state.by_order.setdefault(pair.order_id, []).append(key)
+        return judged
 
-    def _owed(self, state: ClientPriorityState, match: int, side: Side, order_id: str) -> int:
-        """Return what earlier fills of the same match took from C and had not given back."""
+    def _unlink(self, state: ClientPriorityState, key: str, judged: Judged) -> None:
+        """The window is closed: nothing that comes looks at the fill any more."""
+        if state.open.pop(key, None) is None:
+            return
+        if key in state.matching:
+            state.matching.remove(key)
+        for pair in judged.harmed:
+            keys = state.by_order[pair.order_id]
+            keys.remove(key)
+            if not keys:
+                del state.by_order[pair.order_id]
+
+    def _owed(
+        self, market: Market, state: ClientPriorityState, match: int, side: Side, order_id: str, seq: int
+    ) -> int:
+        """Return what earlier fills of the match took from C and had not been given back before `seq`."""
+        among = state.by_order.get(order_id, ()) if market.correcting is None else state.judged
         return sum(
-            pair.left
-            for key in state.open
-            if (judged := state.judged[key]).match == match and judged.side == side
+            pair.harm
+            - min(pair.harm, sum(q for trade, q in pair.cures.items() if pair.cure_seqs[trade] < seq))
+            for key in among
+            if (judged := state.judged[key]).match == match and judged.side == side and judged.seq < seq
+            if not judged.busted
             for pair in judged.harmed
             if pair.order_id == order_id
         )
@@ -319,43 +409,99 @@ class ClientPriority(Rule):
     # ---- cure, withdrawal ---------------------------------------------------------------------------
 
     def _cure(self, market: Market, state: ClientPriorityState, trade: TradeEntry, match: int) -> None:
-        sides: tuple[tuple[Side, str | None], ...] = (
-            ("buy", trade.buy_order_id),
-            ("sell", trade.sell_order_id),
-        )
-        price, qty = trade.price or 0, trade.qty or 0
-        for key in list(state.open):
-            judged = state.judged[key]
-            if judged.busted or trade.seq <= judged.seq or not self._reaches(market, judged, trade.ts, match):
-                continue
-            for side, order_id in sides:
-                worse = price > judged.price if side == "buy" else price < judged.price
-                if side != judged.side or worse:
+        """A fill cures every earlier fill whose match or window it lies in."""
+        for side, order_id in _sides(trade):
+            for key in tuple(state.by_order.get(order_id or "", ())):
+                judged = state.judged[key]
+                if (
+                    judged.busted
+                    or trade.seq <= judged.seq
+                    or not self._reaches(market, judged, trade.ts, match)
+                ):
                     continue
-                for pair in judged.harmed:
-                    if pair.order_id == order_id:
-                        pair.cures[trade.trade_id] = qty
-                        pair.cure_seqs[trade.trade_id] = trade.seq
-            if judged.state == "window" and judged.left == 0 and not judged.busted:
-                self._say(market, judged, "retracted")
+                changed = self._make_good(state, key, judged, side, order_id, trade)
+                if changed and judged.state == "window" and judged.left == 0:
+                    self._say(market, judged, "retracted")
+
+    def _make_good(
+        self,
+        state: ClientPriorityState,
+        key: str,
+        judged: Judged,
+        side: Side,
+        order_id: str | None,
+        trade: TradeEntry,
+    ) -> bool:
+        """Note that C's fill is a cure, if its price is no worse than F's; return True if it is."""
+        price = trade.price or 0
+        worse = price > judged.price if side == "buy" else price < judged.price
+        if side != judged.side or worse:
+            return False
+        changed = False
+        for pair in judged.harmed:
+            if pair.order_id == order_id:
+                pair.cures[trade.trade_id] = trade.qty or 0
+                pair.cure_seqs[trade.trade_id] = trade.seq
+                changed = True
+        if changed and key not in (keys := state.cured_by.setdefault(trade.trade_id, [])):
+            keys.append(key)
+        return changed
 
     def _reaches(self, market: Market, judged: Judged, ts: int, match: int) -> bool:
         if judged.match == match and judged.state == "match":
             return True
         return max(ts, market.time) <= judged.window_end and judged.window_end > judged.ts
 
+    def _cure_of_old(self, market: Market, state: ClientPriorityState, trade: TradeEntry, match: int) -> None:
+        """A corrected fill cures, at its old seq, what it would have cured there."""
+        for side, order_id in _sides(trade):
+            for key, judged in state.judged.items():
+                if judged.busted or trade.seq <= judged.seq:
+                    continue
+                in_window = judged.window_end > judged.ts and trade.ts <= judged.window_end
+                if judged.closed_seq and trade.seq > judged.closed_seq:
+                    in_window = False
+                if judged.match != match and not in_window:
+                    continue
+                if self._make_good(state, key, judged, side, order_id, trade) and judged.state != "match":
+                    self._say(market, judged, "confirmed" if judged.state == "closed" else "provisional")
+
+    def _follow(self, market: Market, state: ClientPriorityState, judged: Judged) -> None:
+        """What came between a corrected fill's old seq and now: cures, withdrawals, its window's end."""
+        key = f"{judged.trade_id} {judged.side}"
+        for kept in reversed(market.trades.values()):
+            trade = kept.trade
+            if trade.seq <= judged.seq and not kept.corrected:
+                break
+            if kept.busted or trade.seq <= judged.seq:
+                continue
+            in_window = judged.window_end > judged.ts and trade.ts <= judged.window_end
+            if kept.match == judged.match or in_window:
+                for side, order_id in _sides(trade):
+                    self._make_good(state, key, judged, side, order_id, trade)
+        for change in market.history.since(judged.seq) or ():
+            if change.ts is not None and change.ts > judged.window_end:
+                break
+            if change.cancelled or (change.price is not None and _worse(change.price, judged)):
+                for pair in judged.harmed:
+                    pair.withdrawn = pair.withdrawn or pair.order_id == change.order_id
+        state.matching.remove(key)
+        if market.time > judged.window_end:
+            self._close(market, state, judged)
+            return
+        judged.state = "window"
+        self._say(market, judged, "provisional")
+        market.wake(self, judged.window_end, key, (judged.trade_id, judged.side))
+
     def _withdraw(self, market: Market, state: ClientPriorityState, entry: OrderEntry) -> None:
-        for key in state.open:
+        for key in state.by_order.get(entry.order_id or "", ()):
             judged = state.judged[key]
             if judged.state == "window" and entry.ts > judged.window_end:
                 continue
             if entry.exec_type == "canceled":
                 gone = entry.reason in (None, "user")
             else:
-                price = entry.price
-                gone = price is not None and (
-                    price < judged.price if judged.side == "buy" else price > judged.price
-                )
+                gone = entry.price is not None and _worse(entry.price, judged)
             for pair in judged.harmed:
                 if gone and pair.order_id == entry.order_id:
                     pair.withdrawn = True
@@ -363,17 +509,18 @@ class ClientPriority(Rule):
     # ---- saying it ----------------------------------------------------------------------------------
 
     def _match_ended(self, market: Market, state: ClientPriorityState, match: int) -> None:
-        for key in list(state.open):
+        for key in tuple(state.matching):
             judged = state.judged[key]
-            if judged.state != "match" or judged.match != match:
+            if judged.match != match:
                 continue
+            state.matching.remove(key)
             judged.state = "window"
             self._say(market, judged, "provisional")
-            market.wake(self, judged.window_end, key)
+            market.wake(self, judged.window_end, key, (judged.trade_id, judged.side))
 
     def _close(self, market: Market, state: ClientPriorityState, judged: Judged) -> None:
-        judged.state = "closed"
-        state.open.remove(f"{judged.trade_id} {judged.side}")
+        judged.state, judged.closed_seq = "closed", market.seq
+        self._unlink(state, f"{judged.trade_id} {judged.side}", judged)
         self._say(market, judged, "confirmed")
 
     def _say(self, market: Market, judged: Judged, status: Status) -> None:
@@ -499,12 +646,13 @@ class ClientPriority(Rule):
         fills = [
             judged for judged in state.judged.values() if not judged.busted and market.day(judged.ts) == day
         ]
-        left: dict[str, int] = {}
-        peak: dict[str, int] = {}
+        left, peak = dict(count.left), dict(count.peak)
         for judged in fills:
             for pair in judged.harmed:
                 left[pair.order_id] = left.get(pair.order_id, 0) + pair.left
-                peak[pair.order_id] = max(peak.get(pair.order_id, 0), pair.peak)
+                order = market.book.find(pair.order_id)  # raised since, perhaps
+                most = max(pair.peak, order.peak if order is not None else 0)
+                peak[pair.order_id] = max(peak.get(pair.order_id, 0), most)
         market.publish(
             ClientPriorityDay(
                 revision=count.revision,
@@ -512,8 +660,8 @@ class ClientPriority(Rule):
                 instrument=market.instrument,
                 trading_day=day,
                 fills_judged=count.fills_judged,
-                fills_with_harm=len(fills),
-                pairs_with_harm=sum(len(judged.harmed) for judged in fills),
+                fills_with_harm=count.fills + len(fills),
+                pairs_with_harm=count.pairs + sum(len(judged.harmed) for judged in fills),
                 harm_left=sum(min(total, peak[order_id]) for order_id, total in left.items()),
                 undecided_qty=count.undecided_qty,
                 gateway_overtakes=count.gateway_overtakes,
@@ -521,3 +669,12 @@ class ClientPriority(Rule):
             )
         )
         count.revision += 1
+
+
+def _sides(trade: TradeEntry) -> tuple[tuple[Side, str | None], ...]:
+    return ("buy", trade.buy_order_id), ("sell", trade.sell_order_id)
+
+
+def _worse(price: int, judged: Judged) -> bool:
+    """True if an order of F's side at `price` ranks behind F's price."""
+    return price < judged.price if judged.side == "buy" else price > judged.price

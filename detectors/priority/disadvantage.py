@@ -22,13 +22,15 @@ class Candidate(msgspec.Struct, frozen=True):
     """A client order that was disadvantaged by a fill, before allocation.
 
     `counting`: the quantity that counts just before the fill (scaled). `exempt`: the first named exemption
-    that holds, or None. `rank`: market orders first, then best price, then stamp.
+    of `_exemption` that holds, or None. `rank`: market orders first, then best price, then stamp. `compared`:
+    False at an equal price where A's stamp is unknown.
     """
 
     order: Order
     counting: int
     exempt: str | None
     rank: tuple[int, int, int]
+    compared: bool
 
 
 class Fill(msgspec.Struct, frozen=True):
@@ -51,25 +53,24 @@ class Fill(msgspec.Struct, frozen=True):
         return self.trade.seq if self.trade.aggressor == self.side else None
 
 
-def candidates(market: Market, fill: Fill) -> tuple[list[Candidate], int]:
-    """Return the disadvantaged orders in allocation order, and the equal-price quantity left uncompared.
-
-    The second is 0 unless A's stamp is unknown (`undecided_qty`, scaled).
-    """
-    trade, book = fill.trade, market.book
+def candidates(market: Market, fill: Fill) -> list[Candidate]:
+    """Return the disadvantaged orders in allocation order, and those at an equal price not compared."""
+    trade, book = fill.trade, market.view
     price = trade.price or 0
     taker = book.find(trade.buy_order_id if trade.aggressor == "buy" else trade.sell_order_id)
     bound = trade.seq
     if trade.aggressor != "none" and taker is not None and taker.turn_seq:
         bound = taker.turn_seq
-    stamp, found, undecided = fill.stamp, [], 0
+    stamp, found = fill.stamp, []
     for order in _orders_ahead(market, fill, price):
         if order.active_seq >= bound or order.order_id == fill.order_id or order.leaves <= 0:
             continue
         if market.party(order.account, trade.ts).role not in fill.protected_roles:
             continue
-        counting, order_price = order.leaves, order.price
-        as_market = order.ord_type in ("market", "stop")
+        counting, order_price, compared = order.leaves, order.price, True
+        if order.ord_type == "stop":
+            continue  # without a limit, and no market order before its trigger
+        as_market = order.ord_type == "market"
         if not as_market and order_price is not None:
             better = (order_price - price) * (1 if fill.side == "buy" else -1)
             if fill.client_first:
@@ -79,27 +80,25 @@ def candidates(market: Market, fill: Fill) -> tuple[list[Candidate], int]:
                 continue
             elif better == 0:
                 counting = order.leaves if order.display_qty is None else order.shown
-                if stamp is None:
-                    undecided += counting if _exemption(market, fill, order) is None else 0
-                    continue
-                if order.stamp >= stamp or counting == 0:
+                compared = stamp is not None
+                if counting == 0 or (stamp is not None and order.stamp >= stamp):
                     continue
         sign = -1 if fill.side == "buy" else 1
         rank = (0 if as_market else 1, 0 if as_market else (order_price or 0) * sign, order.stamp)
-        found.append(Candidate(order, counting, _exemption(market, fill, order), rank))
+        found.append(Candidate(order, counting, _exemption(market, fill, order), rank, compared))
     found.sort(key=lambda candidate: candidate.rank)
-    return found, undecided
+    return found
 
 
 def _orders_ahead(market: Market, fill: Fill, price: int) -> Iterator[Order]:
     """Every order of the side that may be ahead: resting at a price not yet excluded, or not resting."""
-    ladder = market.book.ladder(fill.side)
+    ladder = market.view.ladder(fill.side)
     worst = price * ladder.sign + (fill.improvement if fill.client_first else 0)
     for key in ladder.keys:
         if key > worst:
             break
         yield from ladder.levels[key].orders.values()
-    for order in market.book.aside.values():
+    for order in market.view.aside.values():
         if order.side == fill.side:
             yield order
 
@@ -115,8 +114,10 @@ def _exemption(market: Market, fill: Fill, order: Order) -> str | None:
         trade.match_type == "auction" or market.phase(trade.ts) != "continuous"
     ):
         return "not_continuous"
-    if order.state in ("untriggered", "suspended"):
-        return order.state
+    if order.ord_type == "stop_limit":
+        return "untriggered"
+    if order.state == "suspended":
+        return "suspended"
     for instruction in ("all_or_none", "not_held"):
         if instruction in order.exec_inst:
             return instruction

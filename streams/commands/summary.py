@@ -11,9 +11,11 @@ from streams.lake import catalog
 from streams.query import rich_table
 
 COVERAGE = """
-select instrument, trading_day, received, landed, quarantined, duplicates, missing_seqs,
-  first_seq, last_seq, round(dq_ns / 1e9, 3) as unsound_s
-from coverage_days order by instrument, trading_day
+select instrument, count(*) as days, max(trading_day) as last_day,
+  sum(received)::bigint as received, sum(landed)::bigint as landed, sum(quarantined)::bigint as quarantined,
+  sum(duplicates)::bigint as duplicates, sum(missing_seqs)::bigint as missing,
+  max(last_seq) as last_seq, (sum(dq_ns) / 1e9)::decimal(12, 3) as unsound_s
+from coverage_days group by instrument order by instrument
 """
 REFUSED = "select topic, reason, count(*) as records from quarantine group by all order by all"
 FLOW = """

@@ -121,15 +121,16 @@ class LakeWriter:
         if verdict is Verdict.EVICTED:
             self._evicted(position, entry)
             return
-        time = self.times.get(instrument, entry.ts)
+        time = self.times.get(instrument)
         late = verdict is Verdict.LATE
         if late:
             self._mark(position, "late", instrument, entry.seq, entry.seq, ts=entry.ts)
         elif sequence.skipped is not None:
             low, high = sequence.skipped
-            self._mark(position, "gap", instrument, low, high, time, max(time, entry.ts), entry.ts)
-        self.times[instrument] = max(time, entry.ts)
+            self._mark(position, "gap", instrument, low, high, time, time and max(time, entry.ts), entry.ts)
         restated = isinstance(entry, OrderEntry) and entry.exec_type == "restated"
+        if not restated:  # its ts is its order's, and never makes time
+            self.times[instrument] = max(time or 0, entry.ts)
         table = rows.TABLE_OF[type(entry)]
         self._add(table, None if restated else entry.ts, rows.event(entry, position, late))
 

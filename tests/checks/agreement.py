@@ -13,11 +13,12 @@ from schemas.alerts import breach_id
 from streams.lake import catalog
 from streams.lake.writer import LakeWriter
 from streams.replay import replay
+from streams.settings import resource
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "oracles"))
 
-RULEBOOK = (ROOT / "infra" / "rulebook" / "default.toml").read_text()
+RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 Facts = dict[tuple[Any, ...], Any]
 
 HARM_KEY = ("instance", "trade_id", "side", "order_id", "instrument")
@@ -50,25 +51,6 @@ EXEMPTIONS = {
 }
 SCALE = {**{name: 6 for name in SPREAD if "bps" in name and "depth" not in name},
          **{name: 16 for name in SPREAD if "_quote" in name}}  # fmt: skip
-
-
-def corrected(folder: Path) -> set[str]:
-    """Return the ids of corrected fills, old and new, in a recording.
-
-    `replay` judges a corrected fill in P1 with the book at the correction and says so (`dq_degraded`), the
-    oracle with the book of the old seq: what P1 says of them is not compared.
-    """
-    path = folder / "trades.jsonl"
-    found: set[str] = set()
-    for line in path.read_bytes().splitlines() if path.exists() else ():
-        try:
-            records = json.loads(line)
-        except ValueError:
-            continue
-        for record in records if isinstance(records, list) else [records]:
-            if isinstance(record, dict) and record.get("exec_type") == "trade_correct":
-                found |= {str(record.get("orig_trade_id")), str(record.get("trade_id"))}
-    return found
 
 
 def landed(folder: Path) -> Facts:
@@ -167,33 +149,12 @@ def expected(folder: Path) -> Facts:
 def differences(folder: Path) -> tuple[int, list[str]]:
     """Return how many facts were compared, and one line for each that differs."""
     ours, theirs = landed(folder), expected(folder)
-    if skipped := corrected(folder):
-        ours, theirs = (
-            {key: value for key, value in facts.items() if not _of(key, skipped)} for facts in (ours, theirs)
-        )
     lines = [
         f"{key}: replay {ours.get(key, 'has none')}, oracle {theirs.get(key, 'has none')}"
         for key in sorted(ours.keys() | theirs.keys(), key=str)
         if ours.get(key, "has none") != theirs.get(key, "has none")
     ]
     return len(ours.keys() | theirs.keys()), lines
-
-
-def _of(key: tuple[Any, ...], trades: set[str]) -> bool:
-    """Return True for what P1 says of one of the trades; exemptions are counted over all."""
-    if key[0] == "alerts":
-        return str(key[2]).startswith("client_priority") and key[1] in _breaches(trades)
-    return key[0] == "exempt" or (key[0] == "client_priority_harm" and key[2] in trades)
-
-
-def _breaches(trades: set[str]) -> set[str]:
-    return {
-        breach_id("client_priority", f"client_priority.{mode}", instrument, (trade, side))
-        for trade in trades
-        for mode in ("price_time", "client_first")
-        for instrument in ("X", "X1")
-        for side in ("buy", "sell")
-    }
 
 
 def _scaled(value: Any, scale: int) -> Any:

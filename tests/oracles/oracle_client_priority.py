@@ -24,7 +24,8 @@ P1g C is never A itself. Limit orders C only by their own price; hidden (`displa
     equal price.
 P1h A fill with match_type `auction` is exempt as "phase not continuous" whatever the phase row says.
 P1i Exemptions are looked at in the text's order, per C in allocation order; `min_qty > what is left` compares
-    with the rest of q when C's turn comes. An exempt C takes nothing.
+    with the rest of q when C's turn comes. An exempt C takes nothing. Of C that are not compared (A's stamp
+    unknown) no exemption is counted.
 P1j Allocation order: market orders (by stamp), then best price, then stamp. Icebergs by their current stamp.
 P1k e_C's "earlier F' of the same match and side": same instance, any watched account, seq < s; one busted by
     then counts nothing.
@@ -153,15 +154,16 @@ class ClientPriority:
         for c, counting, compared in candidates:
             name = self._exemption(market, version, side, mine, c, rest, off_book)
             if name is not None:
-                self.exemptions.append(
-                    {
-                        "instance": instance,
-                        "trade_id": version["trade_id"],
-                        "side": side,
-                        "order_id": c.order_id,
-                        "exemption": name,
-                    }
-                )
+                if compared:
+                    self.exemptions.append(
+                        {
+                            "instance": instance,
+                            "trade_id": version["trade_id"],
+                            "side": side,
+                            "order_id": c.order_id,
+                            "exemption": name,
+                        }
+                    )
                 continue
             entitled = max(0, counting - self._already(market, instance, version, side, match, c))
             if not compared:

@@ -5,12 +5,13 @@ No levels, no sorted structures: best prices are max and min over all live order
 stretch of time (ns, end > start) with the state that has weight in it, and `on_end(market)`.
 
 Readings
-B1  A `new` of an id already seen is a `conflict` and changes nothing; a `restated` of one replaces its price,
-    quantities and stamp (stamp = the restated record's seq), dead or not.
+B1  A `new` of an id that is live is a `conflict` and changes nothing (of a dead one: a new life); a
+    `restated` of one replaces its price, quantities and stamp (stamp = the restated record's seq), dead or
+    not.
 B2  leaves: `leaves_qty` where given; else `new`: order_qty, `restated`: order_qty, `replaced`: order_qty -
     filled (not below 0), else unchanged. A replace leaves what it does not name as it was.
 B3  A replace, cancel or trade of an order never seen adds nothing to the book. A replace, trigger or resume
-    of a dead order changes nothing. A `rejected` never touches the book.
+    of a dead order changes nothing. A `rejected` never touches the book, but its order was seen, and is dead.
 B4  "Reprice" is a change of `price`; a larger quantity loses the stamp but is not a reprice.
 B5  A resumed order keeps its stamp; a suspended one is not displayed. Neither `suspended` nor `resumed`
     begins a turn.
@@ -34,7 +35,8 @@ B14 An order is an aggressor's "never seen" where no order record of its id came
 B15 Overfill: trade quantity above leaves; leaves then 0. An order dead at its turn's end keeps its leaves for
     this test; a cancelled or expired one has none.
 B16 `conflict` also: `match_id`s that differ within one turn, or one `match_id` in two turns; a `fill` whose
-    `leaves_qty` differs from the order's leaves. A `fill` never changes the book.
+    `leaves_qty` differs from the order's leaves; a cancel of a dead order that says something else is
+    left. A `fill` never changes the book.
 B17 `negative_lifetime`: a cancel, expiry or last fill with ts below the order's acceptance ts.
 B18 `clock_skew`: an entry (not restated) more than 1 ms behind the time of the instrument, or a record whose
     `ts_gateway` is more than 1 ms after, or whose `ts_ack` or `ts_published` more than 1 ms before its `ts`.
@@ -128,6 +130,8 @@ class Market:
             self._end_turn(len(self.entries) - 1)
         if self.time is not None:
             self._state(observers, max(self.end_ts, self.time))
+            if gap_open and self.end_ts > self.time:
+                self.gaps.append((self.time, self.end_ts))
             self.time = max(self.end_ts, self.time)
         for observer in observers:
             if hasattr(observer, "on_end"):
@@ -265,7 +269,11 @@ class Market:
         if not self.start_known or self.view.at(quote["ts"]).phase(self.instrument) != "continuous":
             return
         bid, ask = self.best("buy") or (None, None), self.best("sell") or (None, None)
-        agrees = (bid, ask) == ((quote["bid_px"], quote["bid_size"]), (quote["ask_px"], quote["ask_size"]))
+        # A size that is not stated cannot differ.
+        agrees = all(
+            quote[f"{side}_px"] == price and quote[f"{side}_size"] in (size, None)
+            for side, (price, size) in (("bid", bid), ("ask", ask))
+        )
         if not agrees and not self.mismatching:
             self._found("book_mismatch", quote["seq"])
         self.mismatching = not agrees
@@ -301,9 +309,14 @@ class Market:
     def _apply_order(self, entry: dict[str, Any]) -> None:
         exec_type, order = entry["exec_type"], self.orders.get(entry["order_id"])
         if exec_type == "rejected":
+            if order is None:
+                side = entry["side"] or "buy"
+                order = accepted({**entry, "side": side, "order_qty": 0, "leaves_qty": 0})
+                order.dead = True
+                self.orders[order.order_id] = order
             return
         if exec_type in ("new", "restated"):
-            if order is not None and exec_type == "new":
+            if order is not None and not order.dead and exec_type == "new":
                 self._found("conflict", entry["seq"])
                 return
             self._accept(entry)
@@ -319,6 +332,8 @@ class Market:
         if exec_type in ("canceled", "expired"):
             if entry["ts"] < order.accepted_ts:
                 self._found("negative_lifetime", entry["seq"])
+            if order.dead and entry["leaves_qty"] not in (None, 0, order.leaves):
+                self._found("conflict", entry["seq"])
             order.leaves = 0
             self._die(order)
             return
@@ -344,6 +359,8 @@ class Market:
         self.orders[order.order_id] = order
         if before is not None:
             self._die(before)
+            if entry["order_qty"] is None:
+                order.filled = before.filled
         if order.leaves > 0:
             self.live[order.side][order.order_id] = order
         else:

@@ -8,7 +8,8 @@ every mean before it is rounded.
 Readings
 L2a The best prices of a book are its displayed ones (a hidden order makes no quote), untriggered, suspended
     and market orders not among them.
-L2b Excluded (phase not continuous at that ns, in that pass) wins over unknown, as exempt does in L1.
+L2b Excluded (phase not continuous at that ns, in that pass) wins over unknown, as exempt does in L1, but not
+    in the rest of a partial minute, before the first entry and after the instrument's time.
 L2c Unknown: before the instrument's first entry that is not `restated`, before the start of the book is
     known, after the recording's end, and in sequence gaps: from the time before the missing seqs to the ts of
     the next entry. After a gap time is known again. A quarantined record leaves a gap like a missing one.
@@ -177,14 +178,11 @@ class Spread:
             for a, b in pairwise(edges):
                 ns = b - a
                 into = sums[a // MINUTE]
-                if self.view.at(a).phase(market.instrument) != "continuous":
+                if state is None:
+                    into["unknown_ns"] += ns
+                elif self.view.at(a).phase(market.instrument) != "continuous":
                     into["excluded_ns"] += ns
-                elif (
-                    state is None
-                    or known_from is None
-                    or a < known_from
-                    or any(g <= a < h for g, h in market.gaps)
-                ):
+                elif known_from is None or a < known_from or any(g <= a < h for g, h in market.gaps):
                     into["unknown_ns"] += ns
                 else:
                     self._add(into, state, ns)

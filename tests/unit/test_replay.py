@@ -30,11 +30,12 @@ from schemas.journal import (
 from streams import reference_data
 from streams.reference_data import ReferenceDataError
 from streams.replay import FRAME, Coverage, journal, replay, second_pass
+from streams.settings import resource
 from streams.sources.recording import RecordingError
 
 TESTS = Path(__file__).resolve().parents[1]
 HANDMADE = TESTS / "oracles" / "handmade"
-RULEBOOK = (TESTS.parent / "infra" / "rulebook" / "default.toml").read_text()
+RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 TWO_PASSES = HANDMADE / "11_two_passes"
 BAD_INPUT = HANDMADE / "14_bad_input"
 FOLDERS = sorted(path for path in HANDMADE.iterdir() if path.is_dir())

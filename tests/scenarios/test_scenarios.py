@@ -1,0 +1,128 @@
+"""Every case gives exactly the answers it says, however its input is arranged; every rule has its cases."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from scenario import ARRANGEMENTS, Case, CaseError, Comparison, Row, cases, load, record, run, same
+
+from detectors.registry import RULES
+
+CASES = cases()
+# Of every rule. A bust is shown for those that rest on no fill, too: that it changes nothing.
+KINDS = ("hit buy", "hit sell", "quiet", "late", "bad input", "bust")
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.name)
+def case(request: pytest.FixtureRequest) -> Iterator[Case]:
+    """Each case; one that waits for a correction of the code must fail until it comes."""
+    if reason := request.param.data.get("xfail"):
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+    yield request.param
+
+
+def test_it_comes_out_as_written(case: Case, tmp_path: Path) -> None:
+    record(case, tmp_path)
+    comparison = Comparison(case, run(case, tmp_path))
+    print(f"{case.name}: compared {comparison.compared} things")
+    assert comparison.compared > 0
+    assert not comparison.differences, "\n".join(comparison.differences)
+
+
+def test_arrival_order_and_arrays_change_nothing(tmp_path: Path) -> None:
+    compared = Counter[str]()
+    for number, case in enumerate(CASES):
+        if not case.orderly:
+            continue
+        record(case, tmp_path / f"{number}")
+        expected = run(case, tmp_path / f"{number}")
+        for name, arrange in ARRANGEMENTS.items():
+            folder = tmp_path / f"{number} {name}"
+            record(case, folder, arrange)
+            assert same(expected, run(case, folder)), f"{case.name}: {name}"
+            compared[name] += len(expected.outputs)
+    print(f"compared outputs: {dict(compared)}")
+    assert compared.keys() == ARRANGEMENTS.keys() and all(compared.values())
+
+
+def required() -> list[tuple[str, str]]:
+    """Return the kinds of case each registered rule must have."""
+    found = []
+    for name, rule in sorted(RULES.items()):
+        kinds = [*KINDS, *(f"near {parameter}" for parameter in rule.Parameters.__struct_fields__)]
+        found += [(name, kind) for kind in kinds]
+    return found
+
+
+@pytest.mark.parametrize(("rule", "kind"), required())
+def test_each_rule_has_each_kind_of_case(rule: str, kind: str) -> None:
+    found = [case.name for case in CASES if case.rule == rule and kind in case.kinds]
+    print(f"{rule}, {kind}: {len(found)} cases")
+    assert found, f"expected a case of kind {kind!r} under tests/scenarios/{rule}/"
+
+
+def test_every_case_is_of_a_registered_rule() -> None:
+    rules = Counter(case.rule for case in CASES)
+    print(f"cases: {dict(rules)}")
+    assert rules.keys() == RULES.keys()
+    assert len(required()) == len(KINDS) * len(RULES) + sum(
+        len(rule.Parameters.__struct_fields__) for rule in RULES.values()
+    )
+
+
+# ---- the comparison itself sees what is wrong -----------------------------------------------------------
+
+HIT = "client_priority/hit_buy"
+PRICE_TIME = "client_priority.price_time"
+PLANTED: list[tuple[str, Callable[[Row], object]]] = [
+    ("a quantity", lambda data: data["then"][0].update(harm="1")),
+    ("a measure", lambda data: data["then"][0].update(price="101")),
+    ("evidence", lambda data: data["then"][0].update(evidence=[1, 4])),
+    ("a status", lambda data: data["then"][0].update(status=["confirmed"])),
+    ("a decision's time", lambda data: data["then"][0].update(decided=["2 ms", "3 ms"])),
+    ("degraded", lambda data: data["then"][0].update(degraded=True)),
+    ("an alert too many", lambda data: data["then"].clear()),
+    ("an alert too few", lambda data: data["then"].append(dict(data["then"][0], trade_id="T9"))),
+    ("an alert twice", lambda data: data["then"].append(dict(data["then"][0]))),
+    ("an outcome", lambda data: data["harm"][0].update(outcome="cured")),
+    ("a row too many", lambda data: data["harm"].clear()),
+    ("a row too few", lambda data: data["harm"].append(dict(data["harm"][0], order="C9"))),
+    ("a day", lambda data: data.update(days=[])),
+    ("a minute", lambda data: data.update(minutes=[])),
+    ("a refusal", lambda data: data.update(refused={"not_json": 1})),
+    ("the rulebook", lambda data: data.update(parameters={PRICE_TIME: {"watched_roles": ["client"]}})),
+]
+
+
+@pytest.mark.parametrize(("what", "change"), PLANTED, ids=[what for what, _ in PLANTED])
+def test_a_planted_difference_is_seen(what: str, change: Callable[[Row], object], tmp_path: Path) -> None:
+    hit = next(case for case in CASES if case.name == HIT)
+    planted = replace(hit, data=deepcopy(hit.data))
+    change(planted.data)
+    record(planted, tmp_path)
+    assert Comparison(planted, run(planted, tmp_path)).differences, what
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('shows = ""\ntests = ""\nkind = ""\ngiven = []', "then"),
+        ('shows = ""\ntests = ""\nkind = ""\ngiven = []\nthen = []\nthan = []', "than"),
+        ('shows = ""\ntests = ""\nkind = ""\ngiven = [{ at = "1 s" }]\nthen = []', "expected one of"),
+        (
+            'shows = ""\ntests = ""\nkind = ""\ngiven = [{ new = "C1", at = "1 sec" }]\nthen = []',
+            "a time like",
+        ),
+        ("shows = ", "Invalid value"),
+    ],
+)
+def test_a_case_that_is_not_well_written_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "case.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(CaseError, match=said):
+        load(path)

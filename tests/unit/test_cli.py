@@ -1,0 +1,143 @@
+"""The command line: every help reads, what a person can put right is one line, replay to answers and back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from schemas import codec
+from schemas.events import SOURCE_TOPICS, Topic
+from schemas.journal import RefusedEntry
+from streams.cli import app
+from streams.commands import record_schema
+from streams.tagger import Directory, Tagger
+
+ROOT = Path(__file__).resolve().parents[2]
+HANDMADE = ROOT / "tests" / "oracles" / "handmade"
+RUN = CliRunner()
+
+
+def commands() -> list[tuple[str, ...]]:
+    """Return the words of every command."""
+    found: list[tuple[str, ...]] = []
+
+    def walk(command: object, words: tuple[str, ...]) -> None:
+        children = getattr(command, "commands", {})
+        if not children:
+            found.append(words)
+        for name, child in children.items():
+            walk(child, (*words, name))
+
+    walk(get_command(app), ())
+    return found
+
+
+def fairbook(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "streams.cli", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_every_command_has_help_with_a_sentence_and_every_option_says_what_it_is() -> None:
+    words = commands()
+    print(f"looked at {len(words)} commands")
+    assert len(words) >= 20
+    for command in words:
+        result = RUN.invoke(app, [*command, "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"})
+        assert result.exit_code == 0, command
+        text = result.output.split("Usage:")[1].splitlines()
+        assert any(line.strip().endswith((".", ":")) for line in text[1:6]), (command, text[:6])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["replay", "no-such-folder"], "expected the folder of a recording; it does not exist"),
+        (["sql", "--lake", "no-such-lake", "select 1"], "expected a lake; the folder does not exist"),
+        (["alerts", "list", "--lake", "no-such-lake"], "expected a lake; the folder does not exist"),
+        (["reference", "check", "no-such.toml"], "no-such.toml"),
+        (["topics", "check", "--broker", "nonsense"], "expected HOST:PORT"),
+        (["topics", "check", "--broker", "127.0.0.1:1", "--prefix", "a b"], "expected at most 200 of"),
+        (["status", "--kafka-properties", "no-such-file"], "expected a readable text file"),
+        (["rules", "--rulebook", "no-such-file"], "no-such-file"),
+    ],
+)
+def test_what_a_person_can_put_right_is_one_line(words: list[str], said: str) -> None:
+    result = fairbook(*words)
+    told = (result.stderr + result.stdout).strip()
+    assert result.returncode == 1, told
+    assert said in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("topic", SOURCE_TOPICS)
+def test_the_schemas_examples_are_accepted_and_of_every_kind(topic: Topic) -> None:
+    tagger = Tagger(Directory())
+    examples = record_schema.examples(topic)
+    entries = [entry for data in examples for entry, _raw in tagger.tag(topic, data, 0, 0)]
+    print(f"{len(entries)} examples of {topic}")
+    assert entries
+    assert not [entry for entry in entries if isinstance(entry, RefusedEntry)]
+    schema = json.loads(RUN.invoke(app, ["schema", topic]).output.split("\n\n")[0])
+    definition = next(iter(schema["$defs"].values()))
+    kinds = {codec.decode(data).get("exec_type") for data in examples}
+    stated = definition["properties"].get("exec_type", {}).get("enum", [None])
+    assert kinds == set(stated)
+
+
+def test_a_replay_lands_and_can_be_asked_and_shown(tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    first = fairbook("replay", str(HANDMADE / "01_queue_jump"), "--lake", str(lake))
+    assert first.returncode == 0, first.stderr
+    again = fairbook("replay", str(HANDMADE / "01_queue_jump"), "--lake", str(lake))  # takes its own place
+    assert again.returncode == 0, again.stderr
+    rows = fairbook(
+        "sql", "--lake", str(lake), "--json", "select alert_id, harm_qty from alerts order by all"
+    )
+    alerts = [json.loads(line) for line in rows.stdout.splitlines()]
+    assert alerts
+    shown = fairbook("alerts", "show", "--lake", str(lake), alerts[0]["alert_id"])
+    assert shown.returncode == 0, shown.stderr
+    for part in (
+        "Evidence: the records",
+        "The queue just before seq",
+        "The arithmetic",
+        "The rule",
+        "Source (",
+    ):
+        assert part in shown.stdout
+    missing = fairbook("alerts", "show", "--lake", str(lake), "zzz")
+    assert missing.returncode == 1
+    assert "no alert begins with 'zzz'" in missing.stdout
+    csv = fairbook("sql", "--lake", str(lake), "--csv", "select 0::decimal(18,8) as zero, [1, 2] as list")
+    assert csv.stdout == 'zero,list\n0.00000000,"[1,2]"\n'
+
+
+def test_a_replay_does_not_touch_what_is_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    result = fairbook("replay", str(HANDMADE / "01_queue_jump"), "--lake", str(tmp_path))
+    assert result.returncode == 1
+    assert "expected a new folder or an earlier replay's, found 'notes.txt'" in result.stderr
+    assert (tmp_path / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_simulated_day_is_a_recording_that_is_checked_and_has_labels(tmp_path: Path) -> None:
+    day, labels = tmp_path / "day", tmp_path / "labels.jsonl"
+    made = fairbook("simulate", "--events", "3000", "--to", str(day), "--labels", str(labels), "--seed", "3")
+    assert made.returncode == 0, made.stderr
+    assert len(labels.read_bytes().splitlines()) > 20
+    assert fairbook("recording", "check", str(day)).returncode == 0
+    same = tmp_path / "same"
+    fairbook("simulate", "--events", "3000", "--to", str(same), "--seed", "3")
+    assert (day / "orders.jsonl").read_bytes() == (same / "orders.jsonl").read_bytes()
