@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Timer = tuple[int, str, str, str]  # due, breach id or nothing, instance, key
 PREVENTION = ("self_trade_prevention", "mm_protection")
+# findings that do not make the record in doubt
+SOUND = ("duplicate", "no_accounts", "stale_reference", "not_price_time", "assigned_sequence")
 MAX_FAULTS = 1_000
 HOUR = 3_600_000_000_000
 MAX_TRADES = 20_000  # fills that a correction can still find, an instrument
@@ -227,7 +229,7 @@ class Market:
         self, kind: str, first_seq: int, last_seq: int, ts: int, detail: str, *, missing: bool = False
     ) -> None:
         """Record a data-quality finding and mark what rests on it. `missing`: the seqs never came."""
-        if kind not in ("duplicate", "no_accounts", "stale_reference"):
+        if kind not in SOUND:
             fault = DataFault(first_seq, last_seq, missing)
             self.ledger.faults.append(fault)
             del self.ledger.faults[:-MAX_FAULTS]
@@ -253,7 +255,7 @@ class Market:
             return
         self.late = verdict is Verdict.LATE
         if first:
-            self.book.start_known = entry.seq == 1
+            self._begin(entry)
         skipped = self.sequence.skipped if not self.late else None
         if skipped is not None:
             self.flags["gap"] = skipped[0]
@@ -279,6 +281,18 @@ class Market:
         if self.book.turn is None:
             self.transitions.watch_cross(entry.seq)
         self.late = False
+
+    def _begin(self, entry: EventEntry) -> None:
+        """Seq 1 finds the book empty, unless the record tells no orders."""
+        directory = self.context.directory
+        from_orders = directory.book_source(self.instrument, entry.ts) == "orders"
+        self.book.start_known = entry.seq == 1 and from_orders
+        listed = directory.instrument(self.instrument, entry.ts)
+        if listed is not None and listed.sequence == "adapter":
+            self.fault(
+                "assigned_sequence", entry.seq, entry.seq, entry.ts,
+                "the venue numbers no records of it: order and completeness are the source adapter's word",
+            )  # fmt: skip
 
     def clock(self, ts: int, end: bool) -> None:
         """No event with ts <= `ts` is still to come: decide what is due."""
@@ -382,6 +396,7 @@ class Market:
 
     def _trade(self, entry: TradeEntry) -> None:
         if entry.exec_type == "trade":
+            self.transitions.check_trade(entry)
             for rule, state in self._hooked("on_trade"):
                 self._guard(rule, rule.on_trade, state, entry)
             match = self.matching.begin_seq if self.matching is not None else entry.seq
@@ -399,6 +414,7 @@ class Market:
         self.trades[kept.trade.trade_id] = kept
         for trade_id in oldest_beyond(self.trades, MAX_TRADES):
             self._forget_trade(trade_id)
+            self.flags["forgot_young_trades"] = 1  # a bust can still reach what rests on them
 
     def _forget_trade(self, trade_id: str) -> None:
         del self.trades[trade_id]
@@ -412,9 +428,8 @@ class Market:
         trade_id = self.renamed.get(trade_id, trade_id)
         was = self.trades.get(trade_id)
         if was is None:
-            if "forgot_trades" in self.flags and (
-                not self._take_back(trade_id, entry) or entry.exec_type == "trade_correct"
-            ):
+            taken_back = "forgot_young_trades" in self.flags and self._take_back(trade_id, entry)
+            if "forgot_trades" in self.flags and not (taken_back and entry.exec_type == "trade_cancel"):
                 self.fault(
                     "late_bust", entry.seq, entry.seq, entry.ts,
                     f"{entry.exec_type} of trade {trade_id}, which was never seen or is no longer kept",
