@@ -118,8 +118,11 @@ class Runner:
             return
         self._context.use(text)
         for market in self._markets.values():
+            # What belongs to no instance of this rulebook is dropped: no snapshot could be restored with it.
+            before, market.states = market.states, {}
             for rule in self._context.rules:
-                market.states.setdefault(rule.instance.name, rule.State())
+                state = before.get(rule.instance.name)
+                market.states[rule.instance.name] = state if type(state) is rule.State else rule.State()
 
     def _clock(self, entry: ClockEntry) -> list[Output]:
         out: list[Output] = []
