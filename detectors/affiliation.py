@@ -19,6 +19,7 @@ from schemas.decimals import parse
 from schemas.reference import (
     Account,
     Affiliation,
+    BookSource,
     Defaults,
     Entity,
     Fact,
@@ -83,6 +84,7 @@ class Directory:
         self._holdings: dict[tuple[str, str], list[Affiliation]] = {}
         self._defaults: list[Defaults] = []
         self._instruments: dict[str, list[Instrument]] = {}
+        self._without_orders: set[str] = set()  # instruments whose book is at any time not told by orders
         self._phases: dict[str, dict[TradingPhase, None]] = {}  # in order; they can be many
         self._agreements: dict[str, list[MmAgreement]] = {}
         self._other_entities: dict[str, list[Entity]] = {}
@@ -128,6 +130,8 @@ class Directory:
                 _append(table.setdefault(fact.id, []), fact)
             case Instrument():
                 _append(self._instruments.setdefault(fact.symbol, []), fact)
+                if fact.book != "orders":
+                    self._without_orders.add(fact.symbol)
             case TradingPhase():
                 self._phases.setdefault(fact.instrument, {})[fact] = None
             case MmAgreement():
@@ -306,10 +310,22 @@ class Directory:
 
     # ---- instruments, phases, agreements ------------------------------------------------------------
 
+    @property
+    def lists_instruments(self) -> bool:
+        """True if any instrument is listed at any time."""
+        return bool(self._instruments)
+
     def instrument(self, symbol: str, ts: int) -> Instrument | None:
         """Return the instrument as listed at `ts`, or None."""
         found = self._standing(self._instruments.get(symbol, []), ts)
         return one(found) if found else None
+
+    def book_source(self, symbol: str, ts: int) -> BookSource:
+        """Return what the record tells of an instrument's book; orders where no fact says otherwise."""
+        if symbol not in self._without_orders:
+            return "orders"
+        listed = self.instrument(symbol, ts)
+        return listed.book if listed is not None else "orders"
 
     def tick_size(self, symbol: str, ts: int) -> int | None:
         """Return the tick size scaled by 10**8, or None if it is unknown."""

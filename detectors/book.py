@@ -248,7 +248,7 @@ class Book:
         if leaves == 0:
             self.kill(order)
         elif not order.resting:
-            order.shown = leaves if order.display_qty is None else min(order.display_qty, leaves)
+            order.shown = leaves if order.display_qty is None else min(order.shown, leaves)
         elif order.display_qty is None:
             self.ladder(order.side).show(order, leaves)
         elif qty < order.shown:

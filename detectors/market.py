@@ -20,7 +20,7 @@ from detectors.bounded import oldest_beyond
 from detectors.history import History
 from detectors.ledger import DataFault, Ledger
 from detectors.sequence import Sequence, Verdict
-from detectors.trading_day import trading_day
+from detectors.trading_day import day_bounds, trading_day
 from detectors.transitions import Transitions
 from schemas import codec
 from schemas.alerts import Alert, Anchor, Evidence, Measure, Severity, Status, alert_id, breach_id
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Timer = tuple[int, str, str, str]  # due, breach id or nothing, instance, key
 PREVENTION = ("self_trade_prevention", "mm_protection")
+# findings that do not make the record in doubt
+SOUND = ("duplicate", "no_accounts", "stale_reference", "not_price_time", "assigned_sequence")
 MAX_FAULTS = 1_000
 HOUR = 3_600_000_000_000
 MAX_TRADES = 20_000  # fills that a correction can still find, an instrument
@@ -105,6 +107,7 @@ class Market:
 
     def open(self) -> None:
         """Let rules set up what they derive: of a market that is new, restored, or knows new facts."""
+        self.changes = self.context.changes
         self.book.watchers.clear()
         for rule, state in self._hooked("on_open"):
             self._guard(rule, rule.on_open, state)
@@ -234,7 +237,7 @@ class Market:
         self, kind: str, first_seq: int, last_seq: int, ts: int, detail: str, *, missing: bool = False
     ) -> None:
         """Record a data-quality finding and mark what rests on it. `missing`: the seqs never came."""
-        if kind not in ("duplicate", "no_accounts", "stale_reference"):
+        if kind not in SOUND:
             fault = DataFault(first_seq, last_seq, missing)
             self.ledger.faults.append(fault)
             del self.ledger.faults[:-MAX_FAULTS]
@@ -249,6 +252,8 @@ class Market:
 
     def apply(self, entry: EventEntry) -> None:
         """Apply one event by the journal rule; outputs are appended to `out`."""
+        if self.changes != self.context.changes:
+            self.open()
         first = not self.sequence.started
         verdict = self.sequence.classify(entry.seq)
         if verdict is Verdict.REPEAT:
@@ -260,7 +265,7 @@ class Market:
             return
         self.late = verdict is Verdict.LATE
         if first:
-            self.book.start_known = entry.seq == 1
+            self._begin(entry)
         skipped = self.sequence.skipped if not self.late else None
         if skipped is not None:
             self.flags["gap"] = skipped[0]
@@ -277,6 +282,8 @@ class Market:
             for alert in self.ledger.after(entry.seq):
                 self.restate(alert, dq_degraded=True)
         self.transitions.check_time(entry)
+        if entry.ts >= self.flags.get("reference_due", 0):
+            self._check_reference(entry)
         if isinstance(entry, OrderEntry):
             self._order(entry)
         elif isinstance(entry, TradeEntry):
@@ -287,8 +294,35 @@ class Market:
             self.transitions.watch_cross(entry.seq)
         self.late = False
 
+    def _begin(self, entry: EventEntry) -> None:
+        """Seq 1 finds the book empty, unless the record tells no orders."""
+        directory = self.context.directory
+        from_orders = directory.book_source(self.instrument, entry.ts) == "orders"
+        self.book.start_known = entry.seq == 1 and from_orders
+        listed = directory.instrument(self.instrument, entry.ts)
+        if listed is not None and listed.sequence == "adapter":
+            self.fault(
+                "assigned_sequence", entry.seq, entry.seq, entry.ts,
+                "the venue numbers no records of it: order and completeness are the source adapter's word",
+            )  # fmt: skip
+
+    def _check_reference(self, entry: EventEntry) -> None:
+        """By a trading day's first record: is the instrument listed, where reference data lists any?"""
+        if isinstance(entry, OrderEntry) and entry.exec_type == "restated":
+            return  # its ts is of a day gone by
+        directory = self.context.directory
+        self.flags["reference_due"] = day_bounds(self.day(entry.ts), self.context.zone)[1]
+        if directory.lists_instruments and directory.instrument(self.instrument, entry.ts) is None:
+            self.fault(
+                "stale_reference", entry.seq, entry.seq, entry.ts,
+                f"reference data lists instruments, and not {self.instrument} at this time: no tick size, "
+                "no word on its matching",
+            )  # fmt: skip
+
     def clock(self, ts: int, end: bool) -> None:
         """No event with ts <= `ts` is still to come: decide what is due."""
+        if self.changes != self.context.changes:
+            self.open()
         if self.book.turn is not None and self.book.turn.ts <= ts:
             self.settle()
         if self.own_time is not None and self.own_time <= ts:
@@ -393,6 +427,7 @@ class Market:
 
     def _trade(self, entry: TradeEntry) -> None:
         if entry.exec_type == "trade":
+            self.transitions.check_trade(entry)
             for rule, state in self._hooked("on_trade"):
                 self._guard(rule, rule.on_trade, state, entry)
             match = self.matching.begin_seq if self.matching is not None else entry.seq
@@ -410,6 +445,7 @@ class Market:
         self.trades[kept.trade.trade_id] = kept
         for trade_id in oldest_beyond(self.trades, MAX_TRADES):
             self._forget_trade(trade_id)
+            self.flags["forgot_young_trades"] = 1  # a bust can still reach what rests on them
 
     def _forget_trade(self, trade_id: str) -> None:
         del self.trades[trade_id]
@@ -423,9 +459,8 @@ class Market:
         trade_id = self.renamed.get(trade_id, trade_id)
         was = self.trades.get(trade_id)
         if was is None:
-            if "forgot_trades" in self.flags and (
-                not self._take_back(trade_id, entry) or entry.exec_type == "trade_correct"
-            ):
+            taken_back = "forgot_young_trades" in self.flags and self._take_back(trade_id, entry)
+            if "forgot_trades" in self.flags and not (taken_back and entry.exec_type == "trade_cancel"):
                 self.fault(
                     "late_bust", entry.seq, entry.seq, entry.ts,
                     f"{entry.exec_type} of trade {trade_id}, which was never seen or is no longer kept",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from detectors.book import Order, Turn
 from detectors.bounded import oldest_beyond
 from schemas.decimals import text
-from schemas.events import Side
 from schemas.journal import EventEntry, OrderEntry, QuoteEntry, TradeEntry
 
 if TYPE_CHECKING:
@@ -132,7 +131,6 @@ class Transitions:
         price = entry.price if entry.price is not None else order.price
         repriced = price != order.price
         keeps = not repriced and leaves <= order.leaves
-        resting = order.resting
         book.lift(order)
         order.price, order.leaves = price, leaves
         order.display_qty = entry.display_qty if entry.display_qty is not None else order.display_qty
@@ -143,7 +141,7 @@ class Transitions:
         if order.display_qty is None:
             order.shown = leaves
         else:
-            order.shown = min(order.shown if keeps else order.display_qty, leaves)
+            order.shown = min(order.shown if keeps and order.display_qty else order.display_qty, leaves)
         if not keeps:
             order.stamp = entry.seq
         if repriced:
@@ -151,8 +149,6 @@ class Transitions:
         if leaves == 0:
             book.kill(order)
             return
-        if keeps and resting:
-            book.place(order)
         self._open_turn(entry, order)
 
     def _trigger(self, entry: OrderEntry, order: Order) -> None:
@@ -192,24 +188,14 @@ class Transitions:
 
     # ---- trades -------------------------------------------------------------------------------------
 
-    def trade(self, entry: TradeEntry) -> None:
-        """Reduce both orders' leaves; a trade of the turn's order belongs to its match."""
+    def check_trade(self, entry: TradeEntry) -> None:
+        """What about a trade cannot be right, before it is judged and applied."""
         market = self.market
-        turn = market.matching
-        self._check_match(entry, turn)
-        if turn is not None:
-            turn.trades += 1
-            turn.match_id = turn.match_id or entry.match_id
+        self._check_match(entry, market.matching)
         qty = entry.qty or 0
-        sides: tuple[tuple[Side, str | None], ...] = (
-            ("buy", entry.buy_order_id),
-            ("sell", entry.sell_order_id),
-        )
-        for side, order_id in sides:
+        for side, order_id in (("buy", entry.buy_order_id), ("sell", entry.sell_order_id)):
             if order_id is None:
                 continue
-            if turn is not None:
-                market.in_turn.append(order_id)
             order = market.book.find(order_id)
             if order is None:
                 if market.book.start_known:
@@ -225,7 +211,22 @@ class Transitions:
                     "overfill", entry.seq, entry.seq, entry.ts,
                     f"{side} order {order_id} filled {text(qty)} of {text(order.leaves)} left",
                 )  # fmt: skip
-            market.book.fill(order, qty, entry.seq)
+
+    def trade(self, entry: TradeEntry) -> None:
+        """Reduce both orders' leaves; a trade of the turn's order belongs to its match."""
+        market = self.market
+        turn = market.matching
+        if turn is not None:
+            turn.trades += 1
+            turn.match_id = turn.match_id or entry.match_id
+        for order_id in (entry.buy_order_id, entry.sell_order_id):
+            if order_id is None:
+                continue
+            if turn is not None:
+                market.in_turn.append(order_id)
+            order = market.book.find(order_id)
+            if order is not None:
+                market.book.fill(order, entry.qty or 0, entry.seq)
 
     def _check_match(self, entry: TradeEntry, turn: Turn | None) -> None:
         """`match_id`, where given, must agree: one in a turn, and not that of another match."""

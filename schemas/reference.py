@@ -17,6 +17,7 @@ DecimalText = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,10}(\.[0-9]{1,8})
 Time = Annotated[int, msgspec.Meta(ge=-(1 << 62), le=1 << 62)]  # ns since 1970 UTC: the years 1824 to 2116
 
 Role = Literal["affiliated_mm", "affiliate", "market_maker", "client", "unknown"]
+BookSource = Literal["orders", "quotes", "none"]
 Phase = Literal["continuous", "auction", "halt", "exceptional"]
 
 
@@ -41,7 +42,12 @@ class Defaults(_Fact, frozen=True, tag="defaults"):
 
 
 class Instrument(_Fact, frozen=True, tag="instruments"):
-    """A listed instrument; `tick_size` and `lot_size` as decimal strings."""
+    """A listed instrument; `tick_size` and `lot_size` as decimal strings.
+
+    `book`: what the record tells of it. `orders`: every order, so that seq 1 finds it empty. `quotes`: no
+    orders, only the venue's best bid and offer. `none`: neither. `sequence`: who numbered the records, the
+    `venue` or, where it does not, the source `adapter`.
+    """
 
     symbol: Name
     tick_size: DecimalText | None = None
@@ -49,6 +55,8 @@ class Instrument(_Fact, frozen=True, tag="instruments"):
     base: str | None = None
     quote: str | None = None
     matching: str = "price_time"
+    book: BookSource = "orders"
+    sequence: Literal["venue", "adapter"] = "venue"
 
 
 class Entity(_Fact, frozen=True, tag="entities"):

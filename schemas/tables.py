@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
 Kind = Literal[
-    "text", "int", "bool", "time", "price", "quantity", "notional", "bps", "pct", "texts", "evidence", "bytes",
-    "json",
+    "text", "int", "bool", "time", "price", "quantity", "notional", "bps", "pct", "texts", "evidence",
+    "bytes", "json",
 ]  # fmt: skip
 
 
@@ -37,6 +37,7 @@ ARROW: dict[Kind, pa.DataType] = {
     "bytes": pa.binary(),
     "json": pa.string(),  # DuckDB's type JSON in the catalog
 }
+EXACT = Context(prec=76)  # the default one would round a notional to 28 digits
 SCALES: dict[Kind, int] = {"price": 8, "quantity": 8, "notional": 16, "bps": 6, "pct": 6}
 
 
@@ -153,7 +154,9 @@ def to_arrow(table: str, rows: Sequence[Sequence[Any]]) -> pa.Table:
 def _decimals(items: Sequence[int | None], kind: Kind) -> pa.Array:
     scale, target = SCALES[kind], ARROW[kind]
     if kind == "notional" or any(item is not None and not -(10**18) < item < 10**18 for item in items):
-        return pa.array([None if item is None else Decimal(item).scaleb(-scale) for item in items], target)
+        return pa.array(
+            [None if item is None else Decimal(item).scaleb(-scale, EXACT) for item in items], target
+        )
     integers = pa.array(items, pa.int64())
     exact = pa.Array.from_buffers(pa.decimal64(18, scale), len(integers), integers.buffers())
     return exact.cast(target)

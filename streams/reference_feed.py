@@ -47,12 +47,13 @@ class ReferenceFeed:
                 )
                 return
             if (key := fact_id(fact)) not in self._known:
-                self._known.add(key)
                 facts[key] = fact
 
         if end < start:
             raise RuntimeError(f"expected {self.topic} to reach offset {start}, it ends at {end}: made anew?")
         if end > start:
             end = tail.read(self.settings, self.topic, {0: start}, take)[0]
+        # Only now: where the broker failed on the way, the same is read again.
         self._next = end
+        self._known |= facts.keys()
         return facts, rulebooks[-1] if rulebooks else None

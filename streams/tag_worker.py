@@ -18,7 +18,7 @@ from typing import Any
 
 import faust
 from aiokafka.partitioner import murmur2
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from faust.types import TP
 
 from detectors.affiliation import Directory
@@ -193,8 +193,18 @@ class TagWorker:
 
     async def _read_reference(self) -> None:
         async with self.reading:
-            began = time.monotonic()
-            facts, rulebook = await asyncio.to_thread(self.reference.fresh)
+            began, failed = time.monotonic(), False
+            while True:
+                try:
+                    facts, rulebook = await asyncio.to_thread(self.reference.fresh)
+                    break
+                except KafkaException as error:  # the broker is away: nothing is tagged until it answers
+                    if not failed:
+                        worker.log(STAGE, f"reference data cannot be read, trying on: {error}")
+                    failed = True
+                    await asyncio.sleep(REFERENCE_SECONDS)
+                    if self.app.should_stop:
+                        return
             # No await from here on: a role and the fact behind it stay in the journal's order.
             for refusal in self.reference.refused:
                 worker.log(STAGE, refusal)

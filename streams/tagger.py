@@ -137,6 +137,8 @@ class Tagger:
         kind = record.exec_type
         if not kind.startswith("mm_protection") and not record.order_id:
             raise Refused("missing_field", f"expected an order_id on {kind}")
+        if "" in (record.order_id, record.account):
+            raise Refused("bad_value", "expected order_id and account to be absent or named, got ''")
         price = self._decimal("price", record.price, 1)
         order_qty = self._decimal("order_qty", record.order_qty, 1 if kind in QUANTITY_COUNTS else 0)
         leaves_qty = self._decimal("leaves_qty", record.leaves_qty, 0)

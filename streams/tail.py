@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from streams.settings import Settings
 
 SECONDS = 20.0
+# What a client says while its broker is away; it connects again by itself.
+PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE)
 
 
 class Expired(RuntimeError):
@@ -66,8 +68,11 @@ def read(
         reader.assign([TopicPartition(topic, partition, first[partition]) for partition in sorted(left)])
         while left:
             for message in reader.consume(5_000, 0.5):
-                if message.error():
-                    raise RuntimeError(f"reading {topic}: {message.error()}")
+                error = message.error()
+                if error is not None and error.code() in PASSING:
+                    continue
+                if error is not None:
+                    raise RuntimeError(f"reading {topic}: {error}")
                 number, offset = message.partition(), message.offset()
                 assert number is not None
                 assert offset is not None

@@ -11,7 +11,7 @@ from detectors.liquidity.displayed_depth import KEYS, WIDTH, Vector, beyond, dis
 from detectors.trading_day import day_bounds
 from schemas import codec
 from schemas.decimals import divide_half_even
-from schemas.journal import TradeEntry
+from schemas.journal import QuoteEntry, TradeEntry
 from schemas.metrics import SpreadDay, SpreadMinute
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Quoted(msgspec.Struct):
     crossed: bool
     bid: int
     ask: int
+    from_venue: bool = False  # only the venue's quote is known: neither depth nor whose orders they are
 
 
 class Sums(msgspec.Struct):
@@ -40,6 +41,7 @@ class Sums(msgspec.Struct):
     crossed: int = 0
     excluded: int = 0
     only_with: int = 0
+    without_depth: int = 0  # two-sided time of which the depth is not known
     spread: int = 0
     spread_without: int = 0
     spread_common: int = 0
@@ -88,11 +90,23 @@ class Said(msgspec.Struct):
     ends: int
 
 
+class VenueBest(msgspec.Struct):
+    """The venue's last best bid and offer, and the seq that told it."""
+
+    seq: int
+    bid: int | None
+    ask: int | None
+
+
 class SpreadQualityState(msgspec.Struct):
-    """`said`: rows published beyond the last own entry (by clocks), which a gap may still revise."""
+    """`said`: rows published beyond the last own entry (by clocks), which a gap may still revise.
+
+    `venue`: the venue's quote where the instrument's book is `quotes`, None while it is not known.
+    """
 
     running: Running | None = None
     said: dict[str, Said] = {}
+    venue: VenueBest | None = None
 
 
 class SpreadQuality(Rule):
@@ -114,6 +128,11 @@ class SpreadQuality(Rule):
     unknown whatever the phase; time since an instrument's last own entry is published by clocks as the book
     stood, and revised if a gap shows. A late trade counts in the minute it arrives in.
 
+    Where the record has no orders and the instrument's fact says `book = "quotes"`, the spread is that of
+    the venue's own quotes, each from its `ts` to the next one's; time is known from the first quote on, and
+    after a gap from the next. A quote tells neither whose orders it is made of nor what lies behind it: all
+    measures without affiliates, common time and depth stay 0 ns or null. It never enters the book.
+
     Misses: undisplayed interest; trade measures (effective, realised, impact) are not
     part of this version. Source: SPEC.md L2; SEC Rule 605 for the terms (secondary).
     """
@@ -128,12 +147,23 @@ class SpreadQuality(Rule):
     def on_time(self, market: Market, state: SpreadQualityState, start: int, end: int, known: bool) -> None:
         """Commit the stretch since the last own entry."""
         running = state.running or self._start(market, state, start)
-        self._advance(market, state, running, start, end, known)
+        self._advance(market, state, running, start, end, known or _told_by_venue(market, state))
         if state.said:
             state.said = {key: said for key, said in state.said.items() if said.ends > end}
 
+    def on_quote(self, market: Market, state: SpreadQualityState, quote: QuoteEntry) -> None:
+        """Keep the venue's best bid and offer, where the record tells no more of the book."""
+        if quote.account is not None:
+            return
+        if market.context.directory.book_source(market.instrument, quote.ts) != "quotes":
+            state.venue = None
+        elif state.venue is None or quote.seq > state.venue.seq:  # not a late one
+            state.venue = VenueBest(quote.seq, quote.bid_px, quote.ask_px)
+
     def on_trade(self, market: Market, state: SpreadQualityState, trade: TradeEntry) -> None:
         """Add to the volumes."""
+        if market.sequence.skipped is not None and not market.late:
+            state.venue = None  # a quote may be among what is missing
         if market.correcting:
             return
         running = state.running or self._start(market, state, market.own_time or trade.ts)
@@ -158,7 +188,8 @@ class SpreadQuality(Rule):
         if own is None:
             return
         running = (state.running or self._start(market, state, own)).copy()
-        self._advance(market, state, running, own, max(ts, own), market.time_known)
+        known = market.time_known or _told_by_venue(market, state)
+        self._advance(market, state, running, own, max(ts, own), known)
         if end:
             self._publish_minute(market, state, running)
             running.day_sums.add(running.sums)
@@ -175,7 +206,7 @@ class SpreadQuality(Rule):
         self, market: Market, state: SpreadQualityState, running: Running, start: int, end: int, known: bool
     ) -> None:
         """Add the book as it stands from `start` to `end`; publish what minutes and days end meanwhile."""
-        quoted = _quoted(market)
+        quoted = _quoted(market) if state.venue is None else _told(state.venue)
         while True:
             stop = min(end, running.minute + MINUTE)
             self._weigh(market, running.sums, quoted, start, stop, known)
@@ -242,6 +273,24 @@ def spread(bid: int, ask: int) -> int:
     return divide_half_even(20_000_000_000 * (ask - bid), ask + bid)
 
 
+def _told_by_venue(market: Market, state: SpreadQualityState) -> bool:
+    return state.venue is not None and "gap" not in market.flags
+
+
+def _told(best: VenueBest) -> Quoted:
+    """Return the state that the venue's quote tells."""
+    two_sided = best.bid is not None and best.ask is not None
+    bid, ask = best.bid or 0, best.ask or 0
+    return Quoted(
+        spread=spread(bid, ask) if two_sided and ask > bid else None,
+        spread_without=None,
+        crossed=two_sided and ask <= bid,
+        bid=bid,
+        ask=ask,
+        from_venue=True,
+    )
+
+
 def _quoted(market: Market) -> Quoted:
     bids, asks = market.book.bids, market.book.asks
     bid, ask = bids.best_displayed(), asks.best_displayed()
@@ -273,6 +322,9 @@ def _add(sums: Sums, quoted: Quoted, span: int, market: Market) -> None:
         return
     sums.two_sided += span
     sums.spread += with_ * span
+    if quoted.from_venue:
+        sums.without_depth += span
+        return
     if without is not None:
         sums.common += span
         sums.spread_common += with_ * span
@@ -317,7 +369,7 @@ def _row(market: Market, sums: Sums, length: int) -> dict[str, Any]:
         "tw_spread_bps_without_affiliates": mean(sums.spread_without, sums.two_sided_without),
         "tw_spread_bps_common": mean(sums.spread_common, sums.common),
         "tw_spread_bps_common_without_affiliates": mean(sums.spread_common_without, sums.common),
-        "depth": means(sums.depth, sums.two_sided),
+        "depth": means(sums.depth, sums.two_sided - sums.without_depth),
         "volume": sums.volume,
         "afmm_maker_volume": sums.maker,
         "afmm_taker_volume": sums.taker,

@@ -650,7 +650,9 @@ class ClientPriority(Rule):
         for judged in fills:
             for pair in judged.harmed:
                 left[pair.order_id] = left.get(pair.order_id, 0) + pair.left
-                peak[pair.order_id] = max(peak.get(pair.order_id, 0), pair.peak)
+                order = market.book.find(pair.order_id)  # raised since, perhaps
+                most = max(pair.peak, order.peak if order is not None else 0)
+                peak[pair.order_id] = max(peak.get(pair.order_id, 0), most)
         market.publish(
             ClientPriorityDay(
                 revision=count.revision,

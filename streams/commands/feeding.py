@@ -79,6 +79,30 @@ def hyperliquid(settings: Settings, folder: Path, copy: str, to: Path | None, ru
     return count
 
 
+def hyperliquid_fills(settings: Settings, path: Path, to: Path | None, rulebook_text: str) -> int:
+    """Publish the fills of the chain's coins, or write them as a recording. Returns the records."""
+    from streams.sources import hyperliquid_fills as source
+
+    capture = source.read(path)
+    records = _counted(capture.records, capture.total, "hyperliquid fills")
+    count = _deliver(settings, records, capture.reference_toml, to, rulebook_text, path.name)
+    for note in capture.notes():
+        _say(note)
+    return count
+
+
+def binance(settings: Settings, path: Path, to: Path | None, rulebook_text: str) -> int:
+    """Publish a capture of Binance USD-M futures, or write it as a recording. Returns the records."""
+    from streams.sources import binance as source
+
+    capture = source.read(path)
+    records = _counted(capture.records, capture.total, "binance")
+    count = _deliver(settings, records, capture.reference_toml, to, rulebook_text, path.name)
+    for note in capture.notes():
+        _say(note)
+    return count
+
+
 def simulation(
     settings: Settings,
     *,

@@ -76,6 +76,36 @@ def ingest_hyperliquid(
     feeding.hyperliquid(settings, path, copy.value, to, rulebook_text(rulebook))
 
 
+@ingest.command("hyperliquid-fills")
+@connected
+def ingest_hyperliquid_fills(
+    settings: Settings,
+    path: Annotated[Path, typer.Argument(help="File of node fills by block (.jsonl, .gz), or its folder.")],
+    to: To = None,
+    rulebook: Rulebook = None,
+) -> None:
+    """Publish every fill of Hyperliquid's coins with both wallets: trades only, no orders, no quotes."""
+    from streams.commands import feeding
+
+    feeding.hyperliquid_fills(settings, path, to, rulebook_text(rulebook))
+
+
+@ingest.command("binance")
+@connected
+def ingest_binance(
+    settings: Settings,
+    path: Annotated[
+        Path, typer.Argument(help="Raw capture of a combined stream (plain, .gz), or its folder.")
+    ],
+    to: To = None,
+    rulebook: Rulebook = None,
+) -> None:
+    """Publish best bid and offer and trades of Binance USD-M futures: no accounts, no orders."""
+    from streams.commands import feeding
+
+    feeding.binance(settings, path, to, rulebook_text(rulebook))
+
+
 @connected
 def simulate(
     settings: Settings,

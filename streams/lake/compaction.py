@@ -29,9 +29,10 @@ LOOK = 15.0  # seconds between looks for files to merge
 SETTLE = 10.0  # seconds from opening a catalog's file to locking it, at most
 MANY = 48  # small files of one hour and table, of one level
 MANY_LATER = 12  # of files that were compacted already
-OUTPUTS = 8  # files written in one step: landing waits for it
+FEWEST = 4  # files merged into one: larger ones are large enough
+OUTPUTS = 8  # files written in one step
 MAX_HIDDEN = 5_000  # then compaction waits for readers
-MAX_BYTES = 32 * 1024 * 1024  # of inputs, compressed: about a million rows
+MAX_BYTES = 8 * 1024 * 1024  # of a step's inputs, compressed, about 200,000 rows: landing waits for it
 COVERS = b"fairbook.covers"  # in a file's metadata: the stems (topic-partition) it has rows of
 
 
@@ -62,7 +63,7 @@ class Compactor:
         publish()
 
     def step(self, now: float) -> bool:
-        """Delete what nobody reads, or merge. `now`: monotonic seconds. Returns True if there was anything."""
+        """Delete what nobody reads, or merge; `now`: monotonic seconds. Returns True if it did."""
         if self.state.paths and not catalog.in_use(self.root, self.settle):
             self._delete()
             return True
@@ -94,7 +95,7 @@ class Compactor:
         self.state = state
 
     def _find(self) -> Iterator[Merge]:
-        found = 0
+        found, room = 0, MAX_BYTES
         for table in TABLES:
             top = self.root / table
             gone = {top / name for name in self.state.paths.get(table, ())}
@@ -104,10 +105,11 @@ class Compactor:
                     if path not in gone and not path.name.startswith("seed-"):
                         by_level.setdefault(_level(path), []).append(path)
                 for level, paths in sorted(by_level.items()):
-                    chosen = _small(paths)
-                    if len(chosen) >= (MANY_LATER if level else self.many):
+                    many = MANY_LATER if level else self.many
+                    chosen, size = _small(paths, room) if len(paths) >= many else ([], 0)
+                    if len(chosen) >= min(many, FEWEST):
                         yield _planned(table, top, chosen, self.state.number + 1, level + 1)
-                        found += 1
+                        found, room = found + 1, room - size
                         if found == OUTPUTS:
                             return
 
@@ -122,16 +124,16 @@ def _level(path: Path) -> int:
     return int(path.name.split("-")[2]) if hidden.number(path) else 0
 
 
-def _small(paths: list[Path]) -> list[Path]:
-    """Return the files to merge: all that together are not too many bytes."""
+def _small(paths: list[Path], room: int) -> tuple[list[Path], int]:
+    """Return files that together have at most `room` bytes, and how many they have."""
     chosen: list[Path] = []
     total = 0
     for path in paths:
         size = path.stat().st_size
-        if total + size <= MAX_BYTES:
+        if total + size <= room:
             chosen.append(path)
             total += size
-    return chosen
+    return chosen, total
 
 
 def _planned(table: str, top: Path, paths: list[Path], number: int, level: int) -> Merge:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from schemas import codec
@@ -19,12 +20,23 @@ from schemas.metrics import (
 )
 from schemas.tables import TABLES
 
-_DERIVED = {"dq", "partition", "offset", "index", "src_topic", "src_partition", "src_offset", "src_index"}
+_DERIVED = {
+    "dq",
+    "extra",
+    "partition",
+    "offset",
+    "index",
+    "src_topic",
+    "src_partition",
+    "src_offset",
+    "src_index",
+}
 _FIELDS = {
     table: tuple(column.name for column in TABLES[table] if column.name not in _DERIVED)
     for table in ("orders", "trades", "quotes")
 }
 TABLE_OF = {OrderEntry: "orders", TradeEntry: "trades", QuoteEntry: "quotes"}
+_VALUES = {kind: attrgetter(*_FIELDS[table]) for kind, table in TABLE_OF.items()}
 
 
 def _place(position: Position, src: Source) -> tuple[Any, ...]:
@@ -35,7 +47,7 @@ def _place(position: Position, src: Source) -> tuple[Any, ...]:
 
 def event(entry: OrderEntry | TradeEntry | QuoteEntry, position: Position, late: bool) -> tuple[Any, ...]:
     """Return an event as a row of its table."""
-    values = tuple(getattr(entry, name) for name in _FIELDS[TABLE_OF[type(entry)]] if name != "extra")
+    values = _VALUES[type(entry)](entry)
     return (*values, "late" if late else None, entry.extra, *_place(position, entry.src))
 
 

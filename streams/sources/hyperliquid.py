@@ -46,13 +46,10 @@ from streams.sources.hyperliquid_files import (
     read_quotes,
     read_snapshot,
 )
+from streams.sources.hyperliquid_reference import VAULTS, who_is_who
 
 __all__ = ["VAULTS", "Capture", "HyperliquidError", "Record", "read", "reference_toml"]
 
-VAULTS = {
-    "0x010461c14e146ac35fe42271bdc1134ee31c703a": "HLP Strategy A",
-    "0x31ca8395cf837de08b24da3f660e77761dfb974b": "HLP Strategy B",
-}
 MS = 1_000_000  # ns
 
 
@@ -190,28 +187,10 @@ def _placed(quotes: list[Best], blocks: Blocks, start: int) -> list[list[tuple[i
 
 def reference_toml(instrument: str = "BTC-PERP") -> str:
     """Return who is who, as the text of a `reference.toml` (SPEC.md 2.4), in force for all time."""
-    tables = [REFERENCE.format(instrument=instrument)]
-    for account, name in VAULTS.items():
-        tables.append(
-            f'# {name}\n[[accounts]]\naccount = "{account}"\nentity = "hlp"\n\n'
-            f'[[mm_registrations]]\naccount = "{account}"\ninstruments = ["{instrument}"]\n'
-            "affiliated = true\n"
-        )
-    return "\n".join(tables)
+    return who_is_who(instrument, "hyperliquid", LISTED.format(instrument=instrument), [instrument])
 
 
-REFERENCE = """\
-# Hyperliquid, {instrument}. Public chain data; written by `fairbook ingest hyperliquid`.
-#
-# Who is affiliated is NOT in the chain's records. That the two wallets below are "HLP Strategy A" and "HLP
-# Strategy B", child vaults of the protocol's own market-making vault (Hyperliquidity Provider), is what
-# public repositories on GitHub say of them, not the venue: verify it before anything rests on it. That the
-# operator controls these vaults and has registered them as market makers is this file's assumption. Every
-# other wallet counts as a client and as an owner of its own: one person may have several.
-
-[defaults]
-unlisted_accounts = "client"
-
+LISTED = """\
 [[instruments]]
 symbol = "{instrument}"
 tick_size = "1"       # 5 significant figures or an integer: 1 from 10,000 up; finer below
@@ -219,18 +198,4 @@ lot_size = "0.00001"  # 5 decimals of size
 base = "BTC"
 quote = "USDC"
 matching = "price_time"
-
-[[entities]]
-id = "hyperliquid"
-name = "Hyperliquid (operator of the venue)"
-operator = true
-
-[[entities]]
-id = "hlp"
-name = "Hyperliquidity Provider vaults (HLP)"
-
-[[affiliations]]
-parent = "hyperliquid"
-child = "hlp"
-control = true
 """

@@ -226,8 +226,8 @@ def read_blocks(folder: Path, copy: str, coin: str) -> Blocks:
     for kind, where, data in _archive(path):
         try:
             line = _lines[kind].decode(data)
-            ts = _nanoseconds(line.block_time)
-            arrived = _nanoseconds(line.local_time) if copy == "streaming" else 0
+            ts = utc_nanoseconds(line.block_time)
+            arrived = utc_nanoseconds(line.local_time) if copy == "streaming" else 0
         except (msgspec.MsgspecError, ValueError) as error:
             raise HyperliquidError(f"{path}: {where}: expected a node's {kind}, got {error}") from error
         number = line.block_number
@@ -351,7 +351,7 @@ def _range(path: Path, copy: str, seen: dict[Kind, set[int]]) -> tuple[int, int]
     return first, last
 
 
-def _nanoseconds(stamp: str) -> int:
+def utc_nanoseconds(stamp: str) -> int:
     """Return a UTC stamp with up to 9 decimals as ns since 1970, exactly."""
     match = STAMP.fullmatch(stamp)
     if match is None:

@@ -1,7 +1,8 @@
 """Does every condition of a rule matter? Each is removed or turned round, and a scenario must notice.
 
-`python tests/checks/conditions.py [client_priority ...]` lists the survivors: conditions that no scenario
-needs. The source is changed in memory only; the rule's own scenarios judge, by exact comparison.
+`make conditions RULES=client_priority` lists the survivors, conditions that no scenario needs, except those
+that conditions_explained.toml shows to change no answer. The source is changed in memory only; the rule's
+own scenarios judge, by exact comparison.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import copy
 import importlib
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
@@ -26,6 +28,7 @@ from detectors import registry  # noqa: E402
 from detectors.base import Rule  # noqa: E402
 from detectors.rulebook import Rulebook  # noqa: E402
 
+EXPLAINED = Path(__file__).with_name("conditions_explained.toml")
 # A rule's modules, those that others import first: a change in one is seen by what is loaded after it.
 MODULES: dict[str, tuple[str, ...]] = {
     "client_priority": ("detectors.priority.disadvantage", "detectors.priority.client_priority"),
@@ -47,6 +50,11 @@ class Change(NamedTuple):
     before: str
     after: str
     tree: ast.Module
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What it is known by when lines move."""
+        return self.module, self.before, self.after
 
     def __str__(self) -> str:
         return f"{self.module}:{self.line}: {self.before}  ->  {self.after}"
@@ -74,7 +82,7 @@ def _in_functions(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def _ways(node: ast.AST) -> Iterator[tuple[ast.expr, Callable[[], ast.expr]]]:
-    """Return (what is changed, how) for one node; calling `how` changes the node and returns what it became."""
+    """Return (what is changed, how) of one node; `how` changes the node and returns what it became."""
     if isinstance(node, ast.Compare):
         for place, operator in enumerate(node.ops):
             for other in OTHERWISE[type(operator)]:
@@ -90,10 +98,9 @@ def _ways(node: ast.AST) -> Iterator[tuple[ast.expr, Callable[[], ast.expr]]]:
     elif isinstance(node, ast.comprehension):
         for place in range(len(node.ifs)):
             yield node.ifs[place], partial(_filter, node, place)
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("min", "max"):
-        if len(node.args) == 2:
-            for place in (0, 1):
-                yield node, partial(_argument, node, place)
+    elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("min", "max") and len(node.args) == 2:
+        for place in (0, 1):
+            yield node, partial(_argument, node, place)
 
 
 def _operator(node: ast.Compare, place: int, other: type[ast.cmpop]) -> ast.expr:
@@ -102,7 +109,9 @@ def _operator(node: ast.Compare, place: int, other: type[ast.cmpop]) -> ast.expr
 
 
 def _without(node: ast.BoolOp, place: int) -> ast.expr:
-    node.values[place] = ast.Constant(isinstance(node.op, ast.And))  # what changes nothing in an `and`, an `or`
+    node.values[place] = ast.Constant(
+        isinstance(node.op, ast.And)
+    )  # what changes nothing in an `and`, an `or`
     return node
 
 
@@ -125,6 +134,11 @@ def _argument(node: ast.Call, place: int) -> ast.expr:
 # ---- loading and judging ----------------------------------------------------------------------------------
 
 
+def source_of(module: str) -> str:
+    """Return a module's source."""
+    return Path(str(importlib.import_module(module).__file__)).read_text(encoding="utf-8")
+
+
 @contextmanager
 def loaded(rule: str, trees: dict[str, ast.Module]) -> Iterator[None]:
     """Let the registry have the rule as these trees say it, for a while."""
@@ -133,7 +147,7 @@ def loaded(rule: str, trees: dict[str, ast.Module]) -> Iterator[None]:
     kept = registry.RULES[rule]
     try:
         for name in names:
-            tree = trees.get(name) or ast.parse(Path(str(before[name].__file__)).read_text(encoding="utf-8"))
+            tree = trees.get(name) or ast.parse(source_of(name))
             module = ModuleType(name)
             module.__file__ = before[name].__file__
             sys.modules[name] = module
@@ -147,25 +161,33 @@ def loaded(rule: str, trees: dict[str, ast.Module]) -> Iterator[None]:
         sys.modules.update(before)
 
 
-def noticed(prepared: list[Prepared]) -> str | None:
+def noticed(prepared: list[Prepared]) -> Prepared | None:
     """Return the first case that comes out otherwise, or fails, or None."""
     for item in prepared:
         try:
             if Comparison(item.case, item.run()).differences:
-                return item.case.name
-        except Exception as error:
-            return f"{item.case.name} ({type(error).__name__})"
+                return item
+        except Exception:
+            return item
     return None
 
 
-def survivors(rule: str, prepared: list[Prepared]) -> tuple[int, list[Change]]:
-    """Return how many conditions were changed, and those changes that no case noticed."""
+def survivors(
+    rule: str, prepared: list[Prepared], sources: Mapping[str, str] | None = None
+) -> tuple[int, list[Change]]:
+    """Return how many conditions were changed, and those changes that no case noticed.
+
+    `sources`: what to change in place of a module's own source. Raises ValueError if a scenario fails as it
+    is.
+    """
     count = 0
     left: list[Change] = []
     queue = list(prepared)
+    with loaded(rule, {}):
+        if broken := noticed(queue):
+            raise ValueError(f"expected every scenario to hold before a change, {broken.case.name} does not")
     for module in MODULES[rule]:
-        source = Path(str(importlib.import_module(module).__file__)).read_text(encoding="utf-8")
-        for change in changes(module, source):
+        for change in changes(module, (sources or {}).get(module) or source_of(module)):
             count += 1
             with loaded(rule, {module: change.tree}):
                 by = noticed(queue)
@@ -173,7 +195,8 @@ def survivors(rule: str, prepared: list[Prepared]) -> tuple[int, list[Change]]:
                 left.append(change)
                 continue
             # what noticed one condition is likely to notice its neighbours
-            queue.sort(key=lambda item, name=by.partition(" ")[0]: item.case.name != name)
+            queue.remove(by)
+            queue.insert(0, by)
     return count, left
 
 
@@ -199,18 +222,32 @@ def rulebooks_read_once() -> Iterator[None]:
         Rulebook.parse = original  # type: ignore[method-assign]
 
 
+def explained() -> dict[tuple[str, str, str], str]:
+    """Return why some changes change no answer, by module, what was said, what is said instead."""
+    table = tomllib.loads(EXPLAINED.read_text(encoding="utf-8"))
+    return {
+        (module, entry["before"], entry["after"]): entry["why"]
+        for module, entries in table.items()
+        for entry in entries
+    }
+
+
 def main(rules: list[str]) -> int:
-    """Print the survivors of each rule; returns how many there are."""
+    """Print the survivors of each rule that nobody has explained; returns how many there are."""
     total = 0
-    found = cases()
+    found, reasons = cases(), explained()
     with tempfile.TemporaryDirectory() as folder, rulebooks_read_once():
         for rule in rules or list(MODULES):
             prepared = prepared_cases(rule, found, Path(folder) / rule)
             count, left = survivors(rule, prepared)
-            print(f"{rule}: {count} conditions changed, {len(left)} survive {len(prepared)} scenarios")
-            for change in left:
+            unexplained = [change for change in left if change.key not in reasons]
+            print(
+                f"{rule}: {count} changes of conditions, {len(left)} survive {len(prepared)} scenarios, "
+                f"{len(left) - len(unexplained)} of them explained"
+            )
+            for change in unexplained:
                 print(f"  {change}")
-            total += len(left)
+            total += len(unexplained)
     return total
 
 

@@ -173,14 +173,14 @@ class Pipeline:
         assert publisher.records(day.records) == len(day.records)
         publisher.end_of_recording(day.latest)
 
-    def settle(self) -> None:
-        """Return once all that was published is tagged, judged and landed."""
+    def settle(self, *stages: str) -> None:
+        """Return once all that was published is tagged, judged and landed, or what the stages do of it."""
         deadline = time.monotonic() + SETTLE_SECONDS
         quiet = 0
         while quiet < 2:
             self.workers.check()
             behind = status.behind(self.settings)
-            quiet = 0 if behind.total() else quiet + 1
+            quiet = 0 if any(behind[stage] for stage in stages or STAGES) else quiet + 1
             if time.monotonic() > deadline:
                 raise WorkerFailed(f"not worked off in {SETTLE_SECONDS:.0f} s: {dict(behind)}\n{self.logs()}")
             time.sleep(0.2)

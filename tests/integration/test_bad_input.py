@@ -149,9 +149,7 @@ def test_bad_input_stops_nothing_and_is_kept(broker: str, tmp_path: Path) -> Non
         landed = pipeline.sql(f"select seq from orders where instrument = '{ODD}' order by seq")
         dressed = pipeline.sql(f"select extra from orders where instrument = '{ODD}' and extra is not null")
         assert len(list(status.tables(pipeline.settings))) > 2
-        told = dict(
-            pipeline.sql("select kind, count(*) from data_quality where place is not null group by 1")
-        )
+        [(told,)] = pipeline.sql("select count(*) from data_quality where place is not null")
         pipeline.stop()
 
         assert {place: row[:2] for place, row in quarantine.items()} == reasons

@@ -57,17 +57,17 @@ def test_a_quiet_market_is_decided_by_clocks(broker: str, tmp_path: Path) -> Non
         # No event comes any more, and nobody says that the day is over.
         labels = {label_breach(label): label["status"] for label in run.labels}
         wait_for(lambda: _outcomes(pipeline) == labels, f"{len(labels)} outcomes", 30)
+        _cold_start(pipeline)
         minute = (max(sent.values()) // 60_000_000_000) * 60_000_000_000
         instruments = {instrument for instrument, _seq in sent}
         published = f"select instrument from spread_minutes where minute_ns = {minute}"
         wait_for(
-            lambda: {name for (name,) in pipeline.sql(published)} == instruments,
+            lambda: {name for (name,) in pipeline.sql(published)} >= instruments,
             "the minute in which the market went quiet",
             90,
         )
         print(f"{len(labels)} alerts decided and {len(instruments)} minutes published by clocks alone")
         assert len(labels) > 0
-        _cold_start(pipeline)
         pipeline.stop()
         again, metrics = pipeline.judged_again()
         assert same(pipeline.said("alerts"), again, "alerts of the journal read again") > 0

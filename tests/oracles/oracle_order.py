@@ -62,7 +62,8 @@ class Order:
         if self.display is None:
             self.shown = self.leaves
         else:
-            self.shown = min(self.display if lost else shown_before, self.leaves)
+            # display_qty 0 is never shown, not even what a kept tranche had left
+            self.shown = min(self.display if lost or self.display == 0 else shown_before, self.leaves)
         return not lost
 
     def fill(self, entry: dict[str, Any], own_turn: bool) -> None:

@@ -20,7 +20,7 @@ from detectors.runner import Output, Runner
 from schemas.alerts import Alert
 from schemas.decimals import parse, text
 from schemas.events import SOURCE_TOPICS
-from schemas.journal import Entry, OrderEntry, Position, QuoteEntry, RefusedEntry, TradeEntry
+from schemas.journal import ClockEntry, Entry, OrderEntry, Position, QuoteEntry, RefusedEntry, TradeEntry
 from schemas.metrics import ClientPriorityDay, ClientPriorityHarm, PresenceDay, SpreadMinute
 from schemas.reference import Fact
 from streams import reference_data
@@ -87,7 +87,7 @@ class Case:
     data: Row
     lines: dict[str, list[str]] = field(default_factory=lambda: {topic: [] for topic in SOURCE_TOPICS})
     arrival: dict[int, int] = field(default_factory=dict)  # seq of a late record -> it arrives after this seq
-    instruments: set[str] = field(default_factory=set)
+    clocks: list[tuple[int, int]] = field(default_factory=list)  # (after this seq, promised ts)
     orderly: bool = True  # each seq once, every line readable: arrival order says nothing
 
     @property
@@ -153,6 +153,9 @@ class _Records:
             if row:
                 raise CaseError(f"a `line` says only its topic, not {sorted(row)}")
             return
+        if "clock" in row:
+            self.case.clocks.append((self.seq, START + duration(row["clock"])))
+            return
         verb = next((key for key in (*ORDER_VERBS, *TRADE_VERBS, "quote", "protection") if key in row), None)
         if verb is None:
             raise CaseError(f"expected one of {ORDER_VERBS}, {tuple(TRADE_VERBS)}, quote, line")
@@ -165,7 +168,6 @@ class _Records:
         if place in self.seen:
             self.case.orderly = False
         self.seen.add(place)
-        self.case.instruments.add(record["instrument"])
         subject = row.pop(verb)
         if verb in TRADE_VERBS:
             topic, said = "trades", self._trade(verb, subject, row)
@@ -384,7 +386,7 @@ def record(case: Case, folder: Path, arrange: Arrange = as_written) -> None:
 
 def run(case: Case, folder: Path) -> Outcome:
     """Run the recording in `folder`; records marked `after` come late, which no recording can show."""
-    if case.arrival:
+    if case.arrival or case.clocks:
         return _prepared(case, folder).run()
     outcome = Outcome()
     result = replay(folder, rulebook_text=rulebook_toml(case), sink=outcome, strict=True)
@@ -393,6 +395,7 @@ def run(case: Case, folder: Path) -> Outcome:
 
 
 def _late(case: Case, entries: list[Entry]) -> Iterator[Entry]:
+    """Return the entries with the case's clocks, and its late records where they arrive."""
     late = {entry.seq: entry for entry in entries if getattr(entry, "seq", None) in case.arrival}
     for entry in entries:
         seq = getattr(entry, "seq", None)
@@ -400,6 +403,7 @@ def _late(case: Case, entries: list[Entry]) -> Iterator[Entry]:
             continue
         yield entry
         yield from (late[number] for number, after in case.arrival.items() if after == seq)
+        yield from (ClockEntry(ts=ts) for after, ts in case.clocks if after == seq)
 
 
 @dataclass
@@ -463,7 +467,7 @@ class Comparison:
         left = list(got)
         for row in expected:
             self.compared += len(row)
-            found = next((other for other in left if all(other.get(k) == v for k, v in row.items())), None)
+            found = next((other for other in left if _says(row, other)), None)
             if found is None:
                 near = [{key: other.get(key) for key in row} for other in left]
                 self.differences.append(f"{what}: expected {row}, got {near}")
@@ -526,7 +530,8 @@ class Comparison:
                 "mode": row.instance.partition(".")[2], "day": row.trading_day,
                 "fills_judged": row.fills_judged, "fills_with_harm": row.fills_with_harm,
                 "pairs": row.pairs_with_harm, "harm_left": text(row.harm_left),
-                "undecided": text(row.undecided_qty), "gateway_overtakes": row.gateway_overtakes, "exempt": row.exempt,
+                "undecided": text(row.undecided_qty), "gateway_overtakes": row.gateway_overtakes,
+                "exempt": row.exempt,
             }
             for row in _latest(self.outcome, ClientPriorityDay, "instance", "instrument", "trading_day")
         ]  # fmt: skip
@@ -551,6 +556,12 @@ class Comparison:
         self._pair("presence_days", self.case.data["presence"], [_presence(row) for row in rows])
 
 
+def _says(expected: Row, got: Row) -> bool:
+    return all(
+        value in got[key] if key == "says" else got.get(key) == value for key, value in expected.items()
+    )
+
+
 def _latest(outcome: Outcome, table: type, *key: str) -> list[Any]:
     """Return each row's latest revision, of the latest knowledge: a second pass repeats all that holds."""
     rows = [row for row in outcome.outputs if not isinstance(row, Alert)]
@@ -572,6 +583,7 @@ def _seen(alerts: list[Alert]) -> Row:
         "alert": last.instance, "instrument": last.instrument, "accounts": list(last.accounts),
         "evidence": sorted(item.seq for item in last.evidence), "harm": last.harm_qty,
         "notional": last.harm_notional or last.measures.get("notional"), "severity": last.severity,
+        "says": last.narrative,
         "ts": last.ts, "status": [_status(alert) for alert in alerts], "final": _status(last),
         "decided": [alert.decided_ts for alert in alerts], "degraded": last.dq_degraded,
         "late_reference": last.late_reference,

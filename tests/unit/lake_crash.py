@@ -91,7 +91,7 @@ def visible(root: Path) -> dict[str, list[Row]]:
 
 
 def counted(root: Path) -> dict[str, list[int]]:
-    """Of each table, as a reader of the catalog sees it: how many rows, and how many different ones."""
+    """Of some tables, as a reader of the catalog sees them: how many rows, and how many different ones."""
     with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as connection:
         return {
             table: list(
@@ -99,7 +99,7 @@ def counted(root: Path) -> dict[str, list[int]]:
                     f'select count(*), count(distinct ("partition", "offset", "index", v)) from {table} v'
                 ).fetchall()[0]
             )
-            for table in TABLES
+            for table in ("orders", "refused", "journal_marks", "spread_minutes_revisions")
         }
 
 

@@ -1,7 +1,7 @@
 """Another process that queries a lake until a file `stop` is there: prints how often, and what went wrong.
 
-Usage: python lake_reader.py LAKE. Each query opens the catalog anew or, mostly, goes on with one that was opened
-before; counts are compared with the ones before.
+Usage: python lake_reader.py LAKE. A query opens the catalog anew or, mostly, goes on with the one before;
+counts are compared with earlier ones.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from markets import market
 
 from detectors.runner import Runner
 from schemas import codec
-from schemas.journal import Entry
+from schemas.journal import Entry, OrderEntry, RefusedEntry, RulebookEntry, Source
 from streams import reference_data
 from streams.detect_worker import OUTPUTS, DetectPartition
 from streams.replay import journal
@@ -160,3 +160,49 @@ def test_a_snapshot_before_its_outputs_would_be_noticed(tmp_path: Path) -> None:
         different += finished(here) != expected
     print(f"{different} of {points - 1} crash points lose something")
     assert different > 0
+
+
+def test_a_finding_on_a_refused_record_says_nothing_of_places(tmp_path: Path) -> None:
+    """The same record refused elsewhere and at another moment is the same alert, byte for byte."""
+    plain = world(market(3).write(tmp_path / "recording"))
+    entries = [entry for frame in plain.journal for entry in codec.decode_frame(frame)]
+    first = next(number for number, entry in enumerate(entries) if isinstance(entry, OrderEntry))
+    order = entries[first]
+    assert isinstance(order, OrderEntry)
+    compared = 0
+    for reason in ("duplicate", "conflict", "partition_mismatch"):
+        contents = set()
+        for offset, place in ((17, first + 1), (3_000, len(entries))):
+            refused = RefusedEntry(
+                src=Source("orders", offset % 4, offset), reason=reason, detail=f"at {offset}", raw=b"{}",
+                instrument=order.instrument, seq=order.seq, ts=order.ts,
+            )  # fmt: skip
+            runner = Runner(strict=True)
+            for entry in [*entries[:place], refused]:
+                outputs = runner.apply(entry)
+            [alert] = outputs
+            contents.add(codec.canonical(alert))
+            compared += 1
+        assert len(contents) == 1, contents
+    print(f"{compared} findings compared")
+    assert compared > 0
+
+
+def test_a_rulebook_without_an_instance_can_be_restored(tmp_path: Path) -> None:
+    """A rule that is taken out in mid-run leaves no state behind, so snapshots go on to be usable."""
+    head, *instances = RULEBOOK.split("[[instance]]\n")
+    shorter = "[[instance]]\n".join([head, *(one for one in instances if "self_trade" not in one)])
+    plain = world(market(3).write(tmp_path / "recording"))
+    entries = [entry for frame in plain.journal for entry in codec.decode_frame(frame)]
+    middle = len(entries) - 10
+    entries[middle:middle] = [RulebookEntry(digest="shorter", text=shorter)]
+    straight, passed_on = Runner(strict=True), Runner(strict=True)
+    compared = 0
+    for entry in entries:
+        expected = [codec.canonical(output) for output in straight.apply(entry)]
+        assert [codec.canonical(output) for output in passed_on.apply(entry)] == expected
+        passed_on = Runner.restore(passed_on.snapshot(), strict=True)
+        compared += 1
+    print(f"handed over after each of {compared} entries")
+    assert shorter != RULEBOOK
+    assert compared > middle

@@ -44,7 +44,7 @@ def test_readers_see_each_row_once_while_200_flushes_land_and_are_compacted(
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)  # nothing crashes here
     catalog.publish(tmp_path)
     part = LandPartition(tmp_path, "journal", 0)
-    compactor = Compactor(tmp_path, lambda: catalog.publish(tmp_path), settle=SETTLE, many=10)
+    compactor = Compactor(tmp_path, lambda: catalog.publish(tmp_path), settle=SETTLE, many=20)
     readers = [
         subprocess.Popen(
             [sys.executable, str(READER), str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -60,7 +60,7 @@ def test_readers_see_each_row_once_while_200_flushes_land_and_are_compacted(
             now += 100
             if compactor.step(now):
                 merged, deleted = merged + bool(compactor.state.paths), deleted + (not compactor.state.paths)
-            if offset % 20 == 0:
+            if offset % 50 == 0:
                 catalog.publish(tmp_path)
             time.sleep(0.02)
         while compactor.state.paths:

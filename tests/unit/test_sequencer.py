@@ -246,3 +246,25 @@ def test_giving_up_agrees_with_a_plain_account_of_what_is_held(steps: list[tuple
             held[seq] = time
     assert [item.seq for item in sequencer.out if isinstance(item, OrderEntry)] == out
     assert sequencer.holding() == bool(held)
+
+
+def test_what_is_refused_before_the_start_waits_for_it() -> None:
+    """A finding needs its market; until then the record may not be committed either."""
+    sequencer = sequenced(3)
+    sequencer.offer(entry(3, 53), 0, b"again")
+    assert sequencer.out == []
+    assert sequencer.held_offsets() == {"orders": 3}
+    sequencer.offer(entry(1, 60), 0, b"")
+    assert [(item.seq, isinstance(item, RefusedEntry)) for item in sequencer.out] == [(1, False), (3, True)]
+    assert sequencer.held_offsets() == {"orders": 3}
+
+
+def test_a_conflict_is_told_from_a_duplicate_after_a_restart_too() -> None:
+    before = sequenced(1, 2)
+    after = Sequencer.from_state(before.states(), TIMEOUT)
+    for item in before.out:
+        assert isinstance(item, OrderEntry)
+        after.remember(item)
+    after.offer(entry(1, 51), 0, b"")
+    after.offer(entry(2, 52, qty=2), 0, b"")
+    assert [reason for _seq, reason, _detail in refusals(after.out)] == ["duplicate", "conflict"]

@@ -301,3 +301,13 @@ def test_a_role_is_that_at_the_records_time() -> None:
         assert isinstance(entry, OrderEntry)
         roles.append(entry.role)
     assert roles == ["affiliate", "affiliated_mm", "affiliated_mm", "affiliate"]
+
+
+def test_texts_and_reasons_are_bounded() -> None:
+    """An alert says an account several times over, a reason quotes what it refuses: both must stay small."""
+    assert refusal(one("orders", account="A" * 1_000)) is None
+    assert refusal(one("orders", account="A" * 1_001)) == "bad_value"
+    for entry in (one("orders", exec_type="x" * 100_000), one("trades", instrument="I" * 100_000)):
+        assert isinstance(entry, RefusedEntry)
+        assert len(entry.raw) > 100_000
+        assert len(codec.encode_frame([entry])) - 4 * len(entry.raw) // 3 < 3_000
