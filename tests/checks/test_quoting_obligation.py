@@ -17,7 +17,15 @@ from detectors.liquidity.agreed_session import Schedule
 from detectors.runner import Output, Runner
 from schemas import codec
 from schemas.alerts import Alert
-from schemas.journal import ClockEntry, Entry, OrderEntry, QuoteEntry, TradeEntry
+from schemas.journal import (
+    ClockEntry,
+    Entry,
+    OrderEntry,
+    QuoteEntry,
+    ReferenceEntry,
+    RulebookEntry,
+    TradeEntry,
+)
 from schemas.metrics import PresenceDay
 from streams import reference_data
 from streams.replay import journal
@@ -101,8 +109,19 @@ def entries(folder: Path, clocks: Random | None) -> list[Entry]:
         found.append(entry)
         later = [e.ts for e in lines[number + 1 :] if isinstance(e, OrderEntry | TradeEntry | QuoteEntry)]
         if later and isinstance(entry, OrderEntry | TradeEntry | QuoteEntry):
+            before = min(later) - 1
             for _ in range(clocks.choice((0, 1, 2))):
-                found.append(ClockEntry(ts=clocks.randint(min(entry.ts, min(later) - 1), min(later) - 1)))
+                found.append(ClockEntry(ts=clocks.randint(min(entry.ts, before), before)))
+    return found
+
+
+def facts_in_mid_day(lines: list[Entry], random: Random) -> list[Entry]:
+    """Return the entries with half of the facts somewhere among the events: learnt while the market is open."""
+    moved = [entry for entry in lines if isinstance(entry, ReferenceEntry) and random.random() < 0.5]
+    found = [entry for entry in lines if not any(entry is other for other in moved)]
+    start = next(number for number, entry in enumerate(found) if isinstance(entry, RulebookEntry)) + 1
+    for entry in moved:
+        found.insert(random.randint(start, len(found)), entry)
     return found
 
 
@@ -151,7 +170,8 @@ def test_a_runner_restored_at_any_entry_goes_on(tmp_path: Path) -> None:
     compared = outputs = 0
     for seed in range(HANDED_OVER):
         straight, passed_on = Runner(strict=True), Runner(strict=True)
-        for entry in entries(maker_market(seed, tmp_path / f"seed-{seed}"), Random(seed)):
+        lines = entries(maker_market(seed, tmp_path / f"seed-{seed}"), Random(seed))
+        for entry in facts_in_mid_day(lines, Random(seed)) if seed % 2 else lines:
             wanted = [codec.canonical(output) for output in straight.apply(entry)]
             assert [codec.canonical(output) for output in passed_on.apply(entry)] == wanted, (seed, entry)
             snapshot = passed_on.snapshot()
