@@ -116,7 +116,7 @@ def entries(folder: Path, clocks: Random | None) -> list[Entry]:
 
 
 def facts_in_mid_day(lines: list[Entry], random: Random) -> list[Entry]:
-    """Return the entries with half of the facts somewhere among the events: learnt while the market is open."""
+    """Return the entries with half of the facts somewhere among the events, learnt in mid-day."""
     moved = [entry for entry in lines if isinstance(entry, ReferenceEntry) and random.random() < 0.5]
     found = [entry for entry in lines if not any(entry is other for other in moved)]
     start = next(number for number, entry in enumerate(found) if isinstance(entry, RulebookEntry)) + 1
