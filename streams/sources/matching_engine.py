@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from schemas.events import OrderExecType, Side, Topic
 from streams.sources.simulator_config import Record
 from streams.sources.simulator_records import (
+    Flag,
     Order,
     block_record,
     bust_record,
     order_record,
+    protection_record,
     trade_record,
     venue_quote,
 )
@@ -223,6 +225,11 @@ class MatchingEngine:
         self._emit("trades", block_record(
             self.instrument, self.seq + 1, ts, trade_id, price, quantity, buyer, seller))  # fmt: skip
         return trade_id
+
+    def protect(self, ts: int, account: str, on: bool, mm_flag: Flag) -> None:
+        """Publish that market-maker protection holds an account, or lets it go. Its orders stay."""
+        kind: OrderExecType = "mm_protection_start" if on else "mm_protection_end"
+        self._emit("orders", protection_record(self.instrument, self.seq + 1, ts, kind, account, mm_flag))
 
     def bust(self, ts: int, trade_id: str) -> None:
         """Publish that a trade is taken back. The book does not change (SPEC 2.5)."""

@@ -116,6 +116,20 @@ def order_record(
     return record
 
 
+def protection_record(
+    instrument: str, seq: int, ts: int, exec_type: OrderExecType, account: str, mm_flag: Flag
+) -> Record:
+    """One `orders` record of no order: market-maker protection begins or ends to hold an account."""
+    return {
+        "instrument": instrument,
+        "seq": seq,
+        "ts": ts,
+        "exec_type": exec_type,
+        "account": account,
+        "mm_flag": mm_flag,
+    }
+
+
 def trade_record(
     instrument: str,
     seq: int,
