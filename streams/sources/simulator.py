@@ -67,6 +67,16 @@ class Simulation:
         """What is true of each agreement and trading day: verdict, ns by kind, warning. Final at the end."""
         return [presence.as_record() for presence in self._quoting.presence]
 
+    @property
+    def total(self) -> int:
+        """Records to expect, about."""
+        return self.config.total + self._quoting.total
+
+    @property
+    def spared(self) -> frozenset[str]:
+        """Instruments that must reach the rules whole, since what is true of them is a matter of time."""
+        return self._quoting.instruments
+
     def _run(self) -> Iterator[tuple[Topic, Record]]:
         market = self._market
         plan = self._plan()

@@ -46,7 +46,7 @@ class Presence:
     trading_day: str
     end: int
     session: int
-    exempt: int
+    exempt: dict[str, int]
     unknown: int
     compliant: int
     required: Fraction
@@ -56,8 +56,9 @@ class Presence:
     @property
     def verdict(self) -> str:
         """SPEC.md L1's, as a percentage of what is left of the session."""
-        left = self.required * (self.session - self.exempt) / 100
-        if self.session == self.exempt:
+        obliged = self.session - sum(self.exempt.values())
+        left = self.required * obliged / 100
+        if not obliged:
             return "exempt"
         if self.compliant >= left:
             return "met"
@@ -72,7 +73,8 @@ class Presence:
             "style": self.style,
             "verdict": self.verdict,
             "session_ns": self.session,
-            "exempt_ns": self.exempt,
+            "exempt_ns": sum(self.exempt.values()),
+            "exempt": self.exempt,
             "unknown_ns": self.unknown,
             "compliant_ns": self.compliant,
             "warning": self.warned is not None,
@@ -180,6 +182,9 @@ class QuotingDay:
     def _show(self, quoter: Quoter, ts: int, reason: str = "user") -> None:
         """Bring the orders in line with the manner of the diary's last line."""
         manner = quoter.diary[-1][1]
+        if quoter.duty.style.quotes:
+            self._report(quoter, ts)
+            return
         sides: tuple[tuple[Side, Levels], ...] = (("buy", manner.bids), ("sell", manner.asks))
         for side, levels in sides:
             for rank in range(2):
@@ -201,6 +206,16 @@ class QuotingDay:
         elif (order.price, order.leaves) != (price, quantity):
             self._orders += 1
             self._engine.replace(order, ts, f"{order.account}-{self._orders}", price, quantity)
+
+    def _report(self, quoter: Quoter, ts: int) -> None:
+        """Send the manner as a quote: nobody can trade with it here."""
+        duty, manner, lot = quoter.duty, quoter.diary[-1][1], self.market.spec.lot_size
+        bid, ask = (0, 0), (0, 0)
+        if manner.bids:
+            bid = self._price("buy", manner.bids[0][0]), manner.bids[0][1] * lot
+        if manner.asks:
+            ask = self._price("sell", manner.asks[0][0]), manner.asks[0][1] * lot
+        self._engine.report_quote(ts, duty.account, bid, ask, self._people.flag(duty.account))
 
     def _pull(self, quoter: Quoter, ts: int) -> None:
         """Trading is closed: cancel, and be back when it opens, if not before."""
@@ -281,10 +296,10 @@ class QuotingDay:
         required = Fraction(duty.presence_pct)
         spells = self._spells(quoter, max(start, market.first), end)
         freezes = sum(span for _, manner, span in spells if manner.frozen and duty.exempts_protection)
-        open_ns = sum(until - begin for begin, until in market.open(start, end))
-        session, exempt = end - start, end - start - open_ns + freezes
+        exempt = market.exempt(start, end) | ({"protection": freezes} if freezes else {})
+        session = end - start
         # So many ns without quotes are allowed; the least moment at which they were more is the warning's.
-        allowance = (100 - required) * (session - exempt) // 100
+        allowance = (100 - required) * (session - sum(exempt.values())) // 100
         compliant, lapsed, excess, warned = 0, 0, Fraction(0), None
         for begin, manner, span in spells:
             if manner.kept:
@@ -332,6 +347,16 @@ class QuotingDays:
     def records(self) -> Iterator[tuple[Topic, Record]]:
         """(topic, record) of all markets in order of time."""
         return heapq.merge(*(day.records() for day in self._days), key=time_of)
+
+    @property
+    def instruments(self) -> frozenset[str]:
+        """Their symbols."""
+        return frozenset(day.market.spec.symbol for day in self._days)
+
+    @property
+    def total(self) -> int:
+        """Records to expect, about: four or five an act."""
+        return sum(len(day.market.days()) for day in self._days) * ACTS_A_DAY * 9 // 2
 
     @property
     def presence(self) -> list[Presence]:

@@ -76,7 +76,7 @@ class Style:
 
     `exact` is the least time that meets the agreement and `short` a nanosecond less. `freeze`: protection
     holds the maker for a fifth of the time, exempt. `quiet`: nothing is to be found, not of an affiliate
-    either.
+    either. `depth`: sizes are judged at depth; `quotes`: the maker sends two-sided quotes instead of orders.
     """
 
     name: str
@@ -86,13 +86,14 @@ class Style:
     quiet: bool = True
     freeze: bool = False
     depth: bool = False
+    quotes: bool = False
     required: str = ""  # a percentage, where the style depends on it
 
 
-def _pair(name: str, usual: str, other: str, *, freeze: bool = False, required: str = "") -> list[Style]:
+def _pair(kept: Style) -> list[Style]:
     """Present for exactly as long as agreed, and a nanosecond less."""
-    kept = Style(f"{name}_as_allowed", usual, other, "exact", freeze=freeze, required=required)
-    return [kept, replace(kept, name=f"{name}_too_long", share="short", quiet=False)]
+    exact = replace(kept, name=f"{kept.name}_as_allowed", share="exact")
+    return [exact, replace(kept, name=f"{kept.name}_too_long", share="short", quiet=False)]
 
 
 def _never(name: str, other: str, *, depth: bool = False) -> Style:
@@ -114,13 +115,14 @@ STYLES = (
     _never("depth_a_lot_under", "deep, a lot smaller", depth=True),
     _never("one_side", "one side"),
     ABSENT,
-    *_pair("away", "well", "away"),
-    *_pair("one_sided", "smallest", "one side"),
+    *_pair(Style("away", "well")),
+    *_pair(Style("one_sided", "smallest", "one side")),
+    *_pair(Style("uneven_by_quotes", "most uneven", "a lot more uneven", quotes=True)),
     # Protection that the agreement does not exempt is time away; exempt protection shortens the session.
-    *_pair("frozen", "well", "frozen"),
-    *_pair("away_and_frozen", "most uneven", "away", freeze=True),
+    *_pair(Style("frozen", "well", "frozen")),
+    *_pair(Style("away_and_frozen", "most uneven", freeze=True)),
     # Half of the time at half of the agreed spread, half at one and a half: on average what is agreed.
-    *_pair("wide", "narrow", "wide", required="50"),
+    *_pair(Style("wide", "narrow", "wide", required="50")),
     # As agreed for as long as agreed, but wider on average: a finding of L2 and not of L1.
     Style("wide_on_average", "widest", "a tick wider", "exact", quiet=False),
 )
@@ -188,6 +190,14 @@ class QuotingMarket:
                 stretches.append((start, min(begin, end)))
             start = max(start, until)
         return [*stretches, (start, end)] if start < end else stretches
+
+    def exempt(self, start: int, end: int) -> dict[str, int]:
+        """How long (ns) trading was closed within [start, end), by phase."""
+        spans: dict[str, int] = {}
+        for phase, begin, until in sorted(self.closed):
+            if (span := min(until, end) - max(begin, start)) > 0:
+                spans[phase] = spans.get(phase, 0) + span
+        return spans
 
 
 def at_open(stretches: list[Stretch], elapsed: int) -> int:
@@ -267,6 +277,7 @@ def agreement_tables(markets: tuple[QuotingMarket, ...]) -> list[str]:
                 ("id", duty.id), ("account", duty.account), ("instrument", duty.instrument),
                 ("max_spread_bps", str(duty.max_spread_bps)), ("min_qty", text(duty.min_qty)),
                 ("presence_pct", duty.presence_pct), ("size_at", "depth" if duty.style.depth else "best"),
+                ("source", "quotes" if duty.style.quotes else "orders"),
                 ("protection_exempt", duty.exempts_protection),
                 ("valid_from", market.start), ("valid_to", market.end),
             )))  # fmt: skip
