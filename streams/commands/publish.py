@@ -138,7 +138,7 @@ def simulate(
     to: To = None,
     rulebook: Rulebook = None,
 ) -> None:
-    """Simulate a venue with an affiliated maker, with planted violations of I1, P1, F2 and, with --quoting, L1, L2."""
+    """Simulate a venue with an affiliated maker, with planted violations of I1, P1, F2; --quoting: L1, L2."""
     from streams.commands import feeding
 
     feeding.simulation(
