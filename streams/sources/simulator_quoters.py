@@ -19,8 +19,11 @@ from schemas.events import Side, Topic
 from streams.sources.matching_engine import MatchingEngine
 from streams.sources.simulator_config import Record, SimulatorConfig
 from streams.sources.simulator_labels import Label, trading_day
-from streams.sources.simulator_participants import Population
+from streams.sources.simulator_market import OTHER
+from streams.sources.simulator_participants import MAKERS, Population
 from streams.sources.simulator_quoting import (
+    FILLS,
+    HORIZON,
     Levels,
     Manner,
     Obligation,
@@ -32,6 +35,7 @@ from streams.sources.simulator_quoting import (
 from streams.sources.simulator_records import Order
 
 ACTS_A_DAY = 30  # of clients, and of makers that enter the same quotes anew
+ALLOWED_BPS = 1  # by which an affiliate's 60 s realised spread may exceed other makers' (the rulebook)
 BPS = 20_000  # 1e4 bps, and twice since the mid is half of a + b
 
 
@@ -119,6 +123,7 @@ class QuotingDay:
         self._mid = market.spec.start_price // market.spec.tick_size
         self._clients: list[Order] = []
         self._orders = 0
+        self._dearer: list[Fraction] = []
         self._numbers = count()
         self._agenda: list[tuple[int, int, Callable[[int], None]]] = []
 
@@ -134,6 +139,14 @@ class QuotingDay:
     def presence(self) -> list[Presence]:
         """What is true of each agreement and trading day. Final only when the records are over."""
         return [self._settle(quoter, *day) for quoter in self.quoters for day in self.market.days()]
+
+    def dearer(self) -> list[Label]:
+        """L2's alert where the affiliate kept more from clients, often enough, than the other maker."""
+        if len(self._dearer) < FILLS or min(self._dearer) <= ALLOWED_BPS:
+            return []
+        start, end = self.market.days()[0]
+        anchor = {"account": MAKERS[0], "trading_day": trading_day(start), "kind": "realised"}
+        return [Label("spread_quality", "spread_quality", "dearer", self.market.spec.symbol, 0, end, anchor)]
 
     # What will be done
 
@@ -152,11 +165,14 @@ class QuotingDay:
             open_ = market.open(max(start, market.first), end)
             for quoter in self.quoters:
                 self._plan_quotes(quoter, start, open_)
-            for _ in range(ACTS_A_DAY):
+            for _ in range(0 if market.sweeps else ACTS_A_DAY):
                 ts = self._rng.randrange(max(start, market.first), end)
                 trading = any(begin <= ts < until for begin, until in open_)
                 acts = (self._take, self._take, self._rest, self._renew) if trading else ()
                 self._at(ts, self._rng.choice((*acts, self._withdraw)))
+        in_time = min(market.days()[0][1], market.end - HORIZON)  # for the horizon to be over by the end
+        for _ in range(market.sweeps):
+            self._at(self._rng.randrange(market.first, in_time), self._sweep)
         self._at(market.end, self._rest)
 
     def _plan_quotes(self, quoter: Quoter, start: int, open_: list[Stretch]) -> None:
@@ -246,6 +262,17 @@ class QuotingDay:
             )  # fmt: skip
             for quoter in self.quoters:
                 self._show(quoter, ts)
+
+    def _sweep(self, ts: int) -> None:
+        """A client takes all of the nearer maker and some of the dearer one; both top up at once."""
+        side: Side = self._rng.choice(("buy", "sell"))
+        (near, all_of_it), (far, lots) = sorted(quoter.diary[-1][1].asks[0] for quoter in self.quoters)
+        quantity = (all_of_it + self._rng.randint(1, lots)) * self.market.spec.lot_size
+        price = self._price(OTHER[side], far)
+        self._send(self._client(), side, price, quantity, ts, time_in_force="ioc")
+        for quoter in self.quoters:
+            self._show(quoter, ts)
+        self._dearer.append(Fraction(BPS * (far - near), self._mid))  # bps: the mid stays where it is
 
     def _rest(self, ts: int) -> None:
         """A client's order further away than any maker's."""
@@ -355,8 +382,10 @@ class QuotingDays:
 
     @property
     def total(self) -> int:
-        """Records to expect, about: four or five an act."""
-        return sum(len(day.market.days()) for day in self._days) * ACTS_A_DAY * 9 // 2
+        """Records to expect, about: four or five an act, nine a sweep."""
+        markets = [day.market for day in self._days]
+        acts = sum(ACTS_A_DAY * len(market.days()) for market in markets if not market.sweeps)
+        return acts * 9 // 2 + sum(9 * market.sweeps for market in markets)
 
     @property
     def presence(self) -> list[Presence]:
@@ -370,7 +399,7 @@ class QuotingDays:
             label
             for presence in self.presence
             for label in presence.alerts(self._people.role(presence.account) == "affiliated_mm")
-        ]
+        ] + [label for day in self._days for label in day.dearer()]
 
 
 def time_of(item: tuple[Topic, Record]) -> int:

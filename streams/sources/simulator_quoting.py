@@ -27,6 +27,8 @@ Levels = tuple[tuple[int, int], ...]  # (ticks away from the mid, lots), best fi
 Stretch = tuple[int, int]  # [from, to), ns
 
 DAY = 86_400 * SECOND
+HORIZON = 60 * SECOND  # after a fill, when L2 looks again at what a maker kept of the spread
+FILLS = 200  # of each maker: with less L2 does not compare them
 SHIFT = 7  # the independent maker's style is so many further on
 
 
@@ -168,14 +170,18 @@ class Obligation:
 
 @dataclass(frozen=True, slots=True)
 class QuotingMarket:
-    """One market of makers under agreement. Nothing is recorded before `first`; `closed` by phase."""
+    """One market of makers under agreement. Nothing is recorded before `first`; `closed` by phase.
+
+    `sweeps`: so often clients take from both makers at once on the first day, and do nothing else.
+    """
 
     spec: InstrumentSpec
     start: int
     end: int
     first: int
     obligations: tuple[Obligation, ...]
-    closed: tuple[tuple[str, int, int], ...]
+    closed: tuple[tuple[str, int, int], ...] = ()
+    sweeps: int = 0
 
     def days(self) -> list[Stretch]:
         """The part of each trading day (Asia/Hong_Kong) that the run covers."""
@@ -232,7 +238,27 @@ def quoting_markets(config: SimulatorConfig) -> tuple[QuotingMarket, ...]:
     unseen = (first_day[1] - first_day[0]) * 30 // 100 + 1
     pair = [replace(style, required="70") for style in (GOOD, ABSENT if config.quoting == "all" else GOOD)]
     late = _market(config, "OBL-LATE", accounts, pair, end, ())
-    return (*markets, replace(late, first=start + unseen))
+    markets.append(replace(late, first=start + unseen))
+    if config.independent_maker and length > HORIZON:
+        sweeps = [("OBL-DEAR-AS-ALLOWED", 4, FILLS), ("OBL-DEAR-SELDOM", 5, FILLS - 1)]
+        sweeps += [("OBL-DEAR", 5, FILLS)] if config.quoting == "all" else []
+        markets += [_swept(config, *each, end) for each in sweeps]
+    return tuple(markets)
+
+
+def _swept(config: SimulatorConfig, symbol: str, dearer: int, sweeps: int, end: int) -> QuotingMarket:
+    """A market whose mid never moves: each maker keeps its half spread, the affiliate `dearer` ticks more.
+
+    A tick of half spread is a quarter of a basis point of (full) spread: four are what L2 allows.
+    """
+    spec = InstrumentSpec(symbol, symbol, "USD", 10_000, 10_000, 80_000 * 10_000, 20)
+    obligations = []
+    for account, half in ((MAKERS[0], 20 + dearer), (INDEPENDENT_MAKER, 20)):
+        level = ((half, 30),)
+        usual = Manner(level, level, kept=True)
+        style = Style("dearer" if account in MAKERS else "good", "narrow")
+        obligations.append(Obligation(account, symbol, style, 20, 10 * 10_000, "50", usual, Manner()))
+    return QuotingMarket(spec, config.start, end, config.start, tuple(obligations), sweeps=sweeps)
 
 
 def _market(

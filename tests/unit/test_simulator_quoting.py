@@ -222,6 +222,34 @@ def test_makers_keep_to_their_agreements_while_clients_trade_with_them() -> None
     assert min(hit["MM-1"], hit["IMM-1"]) > 20
 
 
+def test_a_dearer_maker_is_labelled_if_it_is_hit_often_enough_and_dear_enough() -> None:
+    simulation, rows = run(seconds=80, rate=20)
+    end = simulation.config.start + 20 * 10**9  # a minute before the end
+    taken: dict[str, Counter[tuple[str, str]]] = {}
+    for topic, record in rows:
+        if topic == "trades" and record["instrument"].startswith("OBL-DEAR"):
+            assert record["ts"] < end
+            maker = next(account for account in parties(record) if account in ("MM-1", "IMM-1"))
+            taken.setdefault(record["instrument"], Counter())[maker, record["price"]] += 1
+    fills = {symbol: Counter(maker for maker, _ in counts.elements()) for symbol, counts in taken.items()}
+    labels = [label for label in simulation.labels if label["kind"] == "dearer"]
+    print(f"fills: {fills}; {len(labels)} label")
+    assert {symbol: set(counts.values()) for symbol, counts in fills.items()} == {
+        "OBL-DEAR": {200}, "OBL-DEAR-AS-ALLOWED": {200}, "OBL-DEAR-SELDOM": {199},
+    }  # fmt: skip
+    # Around 8 with ticks of 0.0001: 25 ticks are 6.25 bps of spread and 20 are 5; 24 are 6, just 1 more.
+    assert set(taken["OBL-DEAR"]) == {
+        ("MM-1", "7.9975"), ("MM-1", "8.0025"), ("IMM-1", "7.998"), ("IMM-1", "8.002"),
+    }  # fmt: skip
+    assert {price for account, price in taken["OBL-DEAR-AS-ALLOWED"] if account == "MM-1"} == {
+        "7.9976", "8.0024",
+    }  # fmt: skip
+    assert [label["anchor"] for label in labels] == [
+        {"account": "MM-1", "trading_day": "2026-03-02", "kind": "realised"}
+    ]
+    assert labels[0]["instrument"] == "OBL-DEAR"
+
+
 def parties(record: dict[str, Any]) -> Iterable[str]:
     return (record["buy_account"], record["sell_account"])
 
