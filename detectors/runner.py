@@ -23,7 +23,7 @@ from schemas.journal import (
     TradeEntry,
 )
 from schemas.metrics import Metric
-from schemas.reference import Fact
+from schemas.reference import Fact, TradingPhase
 
 Output = Alert | Metric
 
@@ -110,6 +110,11 @@ class Runner:
         self._facts.append(fact)
         if self._context is not None:
             self._context.directory.add(fact)
+            if not isinstance(fact, TradingPhase):
+                for market in self._markets.values():
+                    market.open()
+            elif fact.instrument in self._markets:
+                self._markets[fact.instrument].open()
 
     def _use(self, text: str) -> None:
         if self._context is None:
@@ -120,6 +125,7 @@ class Runner:
         for market in self._markets.values():
             for rule in self._context.rules:
                 market.states.setdefault(rule.instance.name, rule.State())
+            market.open()
 
     def _clock(self, entry: ClockEntry) -> list[Output]:
         out: list[Output] = []
