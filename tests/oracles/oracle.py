@@ -10,6 +10,7 @@
   undecided            P1's quantities that could not be compared, both passes
   exemptions           P1's named exemptions, both passes
   spread_minutes       both passes
+  spread_days          both passes: the trade measures alone, and trades not measured by reason
   presence_days        both passes
   findings             alerts of P1, I1, F2, L1 as each pass by itself has them
   alerts               the two passes put together: rule, instance, instrument, anchor, status, reason,
@@ -32,8 +33,10 @@ from oracle_coverage import coverage_days, data_quality
 from oracle_market import Market
 from oracle_quoting_obligation import QuotingObligation
 from oracle_recording import load
+from oracle_reference import trading_day
 from oracle_self_trade import self_trade
-from oracle_spread import Spread
+from oracle_spread import MINUTE, Spread
+from oracle_trade_measures import TradeMeasures, means
 
 
 def judge(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
@@ -49,6 +52,7 @@ def judge(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
             "undecided",
             "exemptions",
             "spread_minutes",
+            "spread_days",
             "presence_days",
             "findings",
             "alerts",
@@ -77,7 +81,10 @@ def _both_passes(recording: Any, instrument: str, out: dict[str, list[dict[str, 
         if which == 1 or not recording.reference.same_in_both_passes:
             view = recording.reference.view(which)
             priority, spread, quoting = ClientPriority(view), Spread(view), QuotingObligation(view)
-            market = Market(instrument, entries, recording.end_ts, view).run(priority, spread, quoting)
+            trades = TradeMeasures(view)
+            market = Market(instrument, entries, recording.end_ts, view).run(
+                priority, spread, trades, quoting
+            )
             first = first or market
             alerting = {(a["instance"], a["trade_id"], a["side"]) for a in priority.alerts}
             kept = {
@@ -87,7 +94,17 @@ def _both_passes(recording: Any, instrument: str, out: dict[str, list[dict[str, 
                 ],
                 "undecided": priority.undecided,
                 "exemptions": priority.exemptions,
-                "spread_minutes": spread.rows,
+                "spread_minutes": [
+                    {**row, **trades.minutes.get(row["minute"] // MINUTE, means([]))} for row in spread.rows
+                ],
+                "spread_days": [
+                    {
+                        "trading_day": day,
+                        **trades.days.get(day, means([])),
+                        "excluded": trades.excluded.get(day, {}),
+                    }
+                    for day in sorted({trading_day(row["minute"]) for row in spread.rows})
+                ],
                 "presence_days": quoting.rows,
                 "findings": [{**a, "anchor": [a["trade_id"], a["side"]]} for a in priority.alerts]
                 + [{**a, "instance": "affiliate_flag"} for a in affiliate_flag(instrument, entries, view)]
