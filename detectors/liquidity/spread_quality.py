@@ -9,9 +9,11 @@ import msgspec
 
 from detectors.base import Rule
 from detectors.bounded import oldest_beyond
-from detectors.liquidity.displayed_depth import means
+from detectors.liquidity.agreed_spread import Agreements, Widths
+from detectors.liquidity.day_end import count_quotes, judge_makers, judge_open_days, judge_spread
 from detectors.liquidity.executions import add_volumes, best, best_at_receipt, describe, resolve
-from detectors.liquidity.quoted_spread import Quoted, Sums, VenueBest, add, quoted, told
+from detectors.liquidity.progress import MINUTE, Kept, Progress, Said, quoted_columns, weigh
+from detectors.liquidity.quoted_spread import Sums, VenueBest, quoted, told
 from detectors.liquidity.trade_measures import Fill, Trades, columns
 from detectors.rulebook import Unit
 from detectors.trading_day import day_bounds
@@ -23,48 +25,7 @@ from schemas.metrics import SpreadDay, SpreadMinute
 if TYPE_CHECKING:
     from detectors.market import Market
 
-MINUTE = 60_000_000_000
 KEPT_MINUTES = 240  # with trades, whose rows a bust can still change
-
-
-class Progress(msgspec.Struct):
-    """The minute and trading day that are open, and what is still to come of those that are over.
-
-    Summed up to the instrument's last own entry. `minutes`, `days`: rows that are published without realised
-    spreads yet.
-    """
-
-    minute: int
-    day: str
-    sums: Sums
-    day_sums: Sums
-    minutes: dict[int, SpreadMinute] = {}
-    days: dict[str, SpreadDay] = {}
-
-    def copy(self) -> Progress:
-        """Return an independent copy."""
-        return Progress(
-            self.minute, self.day, self.sums.copy(), self.day_sums.copy(), dict(self.minutes), dict(self.days)
-        )
-
-
-class Said(msgspec.Struct):
-    """What was published of a minute or day: the latest revision, and digests of its two contents.
-
-    `ends`: the time (ns) after which a gap cannot change it any more.
-    """
-
-    ends: int
-    revision: int = -1
-    first: str = ""
-    final: str = ""
-
-
-class Kept(msgspec.Struct):
-    """A row that is published for good, unless a fill in it is busted, with its revision."""
-
-    revision: int
-    row: SpreadMinute | SpreadDay
 
 
 class SpreadQualityState(msgspec.Struct):
@@ -79,10 +40,11 @@ class SpreadQualityState(msgspec.Struct):
     venue: VenueBest | None = None
     trades: Trades = msgspec.field(default_factory=Trades)
     kept: dict[str, Kept] = {}
+    widths: Widths = msgspec.field(default_factory=Widths)
 
 
 class SpreadQuality(Rule):
-    """L2, quoted measures per instrument and UTC minute, and per trading day.
+    """L2, quoted and trade measures per instrument and UTC minute, and per trading day; two alerts a day.
 
     Spread of a state: round_half_even(2e10 (a-b)/(a+b)) in 1e-6 bps, over time in which the book is
     two-sided and a > b; *without affiliates*: orders whose role at acceptance was affiliated_mm or affiliate
@@ -91,22 +53,51 @@ class SpreadQuality(Rule):
     full book's two-sided time. Volumes: every trade of every match type; the affiliated maker's by
     its side where somebody aggressed, and against clients; trades between affiliates only in `volume`.
 
+    Per book trade (D = +1 buyer-initiated, M0 = the mid just before the record that began its turn):
+    effective 2 D (P - M0) / M0, improvement D (far touch at M0 - P) / M0, realised at 1, 10 and 60 s
+    2 D (P - M_h) / M0, impact = effective - realised: integers in 1e-6 bps, half even, then the
+    quantity-weighted mean. A minute is published at its end, without realised spreads, and again 60 s later.
+
     >>> from detectors.liquidity.quoted_spread import spread
     >>> spread(100_00000000, 101_00000000)
     99502488
+    >>> from detectors.liquidity.trade_measures import Best, Fill
+    >>> fill = Fill(3, 0, 0, Best(2, 99_00000000, 101_00000000, True), price=101_00000000, qty=1, sign=1)
+    >>> fill.effective, fill.improvement  # bought at the ask, 1 above the mid of 100: 200 bps
+    (200000000, 0)
 
-    Choices where the text is silent: hidden orders make no best price; a phase that is
-    not continuous wins over a data gap; before the first and after the last entry of a minute time is
-    unknown whatever the phase; time since an instrument's last own entry is published by clocks as the book
-    stood, and revised if a gap shows. A late trade counts in the minute it arrives in.
+    Alerts, at the end of the trading day (or of a recording): `spread`, for each agreement of an affiliated
+    maker (by the role of its accounts at the session's start): its own best displayed quotes' time-weighted
+    spread, over its session's two-sided, continuous and known time, above max_spread_bps (its mean, if it
+    changes); `realised`, for each affiliated maker's account, decided when the last horizon has ended: the
+    60 s realised spread of its passive fills by clients above that of independent makers' by more than
+    `realised_excess_bps`, the lower 99 % bound above 0 (see `makers_compared`), `min_fills` of each.
+    Parameters are those at the session's or trading day's first nanosecond.
+
+    Choices where the text is silent:
+    - Hidden orders make no best price; a phase that is not continuous wins over a data gap; before the first
+      and after the last entry of a minute time is unknown whatever the phase; time since an instrument's last
+      own entry is published by clocks as the book stood, and revised if a gap shows.
+    - A trade belongs to the minute of the instrument's time at it, a late one to that in which it arrives.
+    - Not measured, and counted by day under the first that holds: match types other than `book`; no
+      aggressor; phase not continuous at its `ts`; between affiliates; late; start of the book unknown; book
+      one-sided or crossed at receipt. A gap just before the turn does not matter. A trade outside any turn
+      was received just before itself.
+    - M_h is that at `ts` + h; a crossed book has a mid, a one-sided one has none. A trade stamped more than
+      h behind the instrument's time has none either.
+    - A bust takes a fill's measures out of its minute and day, a correction puts its new values in, with the
+      prices at the old receipt: rows that are over are published again (the last 240 minutes with trades; the
+      last 20,000 fills). Volumes stay: it was traded. Alerts of days that are over stay.
+    - At a recording's end both revisions are published of what is open, horizons beyond it null.
 
     Where the record has no orders and the instrument's fact says `book = "quotes"`, the spread is that of
     the venue's own quotes, each from its `ts` to the next one's; time is known from the first quote on, and
-    after a gap from the next. A quote tells neither whose orders it is made of nor what lies behind it: all
-    measures without affiliates, common time and depth stay 0 ns or null. It never enters the book.
+    after a gap from the next; mids of trades are the venue's too. A quote tells neither whose orders it is
+    made of nor what lies behind it: all measures without affiliates, common time and depth stay 0 ns or null.
+    It never enters the book.
 
-    Misses: undisplayed interest; trade measures (effective, realised, impact) are not
-    part of this version. Source: SPEC.md L2; SEC Rule 605 for the terms (secondary).
+    Misses: undisplayed interest; fees and rebates; what a trade was worth to its parties beyond 60 s.
+    Source: SPEC.md L2; SEC Rule 605 for the terms (secondary).
     """
 
     name = "spread_quality"
@@ -118,6 +109,27 @@ class SpreadQuality(Rule):
 
         realised_excess_bps: Annotated[int, Unit("bps")] = 1_000_000
         min_fills: Annotated[int, Unit("count")] = 200
+
+    def on_open(self, market: Market, state: SpreadQualityState) -> None:
+        """Follow the quotes of the accounts that agreements on the instrument name."""
+        market.cache[self.instance.name] = Agreements(market, self.instance.name, state.widths)
+
+    def on_due(
+        self, market: Market, state: SpreadQualityState, start: int, end: int, known: bool, certain: bool
+    ) -> None:
+        """Count the makers' own quotes."""
+        count_quotes(self, market, state.widths, start, end, known=known, certain=certain)
+
+    def on_timer(self, market: Market, state: SpreadQualityState, due: int, key: str) -> None:
+        """Decide a trading day that is over: of an agreement at its end, of makers 60 s after it."""
+        check, _, day = key.partition(" ")
+        if check == "spread":
+            over = state.widths.due.pop(key, None)
+            if over is not None:
+                judge_spread(self, market, over)
+            return
+        self._judge_makers(market, state, day, due)
+        self._wake(market, day_bounds(day, market.context.zone)[1])
 
     def on_time(self, market: Market, state: SpreadQualityState, start: int, end: int, known: bool) -> None:
         """Commit the stretch since the last own entry."""
@@ -131,6 +143,8 @@ class SpreadQuality(Rule):
     def on_quote(self, market: Market, state: SpreadQualityState, quote: QuoteEntry) -> None:
         """Keep the venue's best bid and offer, where the record tells no more of the book."""
         if quote.account is not None:
+            agreements: Agreements = market.cache[self.instance.name]
+            agreements.quote(quote)
             return
         if market.context.directory.book_source(market.instrument, quote.ts) != "quotes":
             state.venue = None
@@ -200,13 +214,33 @@ class SpreadQuality(Rule):
             self._end_day(market, state, progress, trades)
             for day in sorted(progress.days):
                 self._finish_day(market, state, progress, trades, day)
+            judge_open_days(self, market, state.widths, own, ts, known=market.time_known)
+            for day in sorted(trades.makers):
+                judge_makers(self, market, trades, day, min(day_bounds(day, market.context.zone)[1], ts))
 
     # ---- time ---------------------------------------------------------------------------------------
 
     def _start(self, market: Market, state: SpreadQualityState, ts: int) -> Progress:
         minute = ts - ts % MINUTE
         state.progress = Progress(minute, market.day(minute), Sums(), Sums())
+        self._wake(market, minute)
         return state.progress
+
+    def _wake(self, market: Market, ts: int) -> None:
+        """Ask for the end of the trading day of `ts`, and a minute more: the last realised spreads."""
+        day = market.day(ts)
+        market.wake(self, day_bounds(day, market.context.zone)[1] + MINUTE, f"makers {day}")
+
+    def _judge_makers(self, market: Market, state: SpreadQualityState, day: str, due: int) -> None:
+        """Compare makers with the horizons that end by `due`, as the book stands."""
+        trades = state.trades
+        if not trades.makers and not trades.pending:
+            return
+        if trades.due(due):
+            trades = trades.copy()
+            known = market.time_known or _told_by_venue(market, state)
+            resolve(market, state.venue, trades, due, known)
+        judge_makers(self, market, trades, day, day_bounds(day, market.context.zone)[1])
 
     def _advance(
         self,
@@ -222,7 +256,7 @@ class SpreadQuality(Rule):
         now = quoted(market) if state.venue is None else told(state.venue)
         while True:
             stop = min(end, progress.minute + MINUTE)
-            _weigh(market, progress.sums, now, start, stop, known)
+            weigh(market, progress.sums, now, start, stop, known)
             start = stop
             if progress.minute + MINUTE > end:
                 return
@@ -246,7 +280,7 @@ class SpreadQuality(Rule):
         """Publish the minute without realised spreads."""
         minute, sums = progress.minute, progress.sums
         measures = columns(trades.minutes.get(minute), with_realised=False)
-        row = SpreadMinute(minute=minute, **_row(market, sums, MINUTE), **measures)
+        row = SpreadMinute(minute=minute, **quoted_columns(market, sums, MINUTE), **measures)
         progress.minutes[minute] = row
         progress.day_sums.add(sums)
         self._publish(market, state, f"minute {minute}", minute + 2 * MINUTE, row, final=False)
@@ -280,7 +314,7 @@ class SpreadQuality(Rule):
             benefit_bps=benefit,
             two_sided_only_with_affiliates_ns=sums.only_with,
             excluded=trades.excluded_on(day),
-            **_row(market, sums, last - first),
+            **quoted_columns(market, sums, last - first),
             **columns(trades.days.get(day), with_realised=False),
         )
         progress.days[day] = row
@@ -297,6 +331,8 @@ class SpreadQuality(Rule):
         if progress is state.progress and day in trades.days:
             state.kept[key] = Kept(revision, row)
         if progress is state.progress:
+            judge_makers(self, market, trades, day, last)  # again: a gap may have shown
+            trades.makers.pop(day, None)
             trades.forget_before(last - market.context.bust_horizon)
 
     def _publish(
@@ -339,43 +375,5 @@ class SpreadQuality(Rule):
             market.publish(msgspec.structs.replace(kept.row, revision=kept.revision, **changes))
 
 
-def _weigh(market: Market, sums: Sums, now: Quoted, start: int, end: int, known: bool) -> None:
-    """Add time from `start` to `end`, cut where the phase changes."""
-    directory = market.context.directory
-    while start < end:
-        change = directory.next_phase_change(market.instrument, start)
-        stop = end if change is None else min(end, change)
-        if directory.phase(market.instrument, start) != "continuous":
-            sums.excluded += stop - start
-        elif known:
-            add(sums, now, stop - start, market)
-        start = stop
-
-
 def _told_by_venue(market: Market, state: SpreadQualityState) -> bool:
     return state.venue is not None and "gap" not in market.flags
-
-
-def _row(market: Market, sums: Sums, length: int) -> dict[str, Any]:
-    def mean(total: int, weight: int) -> int | None:
-        return divide_half_even(total, weight) if weight else None
-
-    return {
-        "instrument": market.instrument,
-        "two_sided_ns": sums.two_sided,
-        "two_sided_without_affiliates_ns": sums.two_sided_without,
-        "common_ns": sums.common,
-        "one_sided_ns": sums.one_sided,
-        "crossed_ns": sums.crossed,
-        "excluded_ns": sums.excluded,
-        "unknown_ns": length - sums.stated,
-        "tw_spread_bps": mean(sums.spread, sums.two_sided),
-        "tw_spread_bps_without_affiliates": mean(sums.spread_without, sums.two_sided_without),
-        "tw_spread_bps_common": mean(sums.spread_common, sums.common),
-        "tw_spread_bps_common_without_affiliates": mean(sums.spread_common_without, sums.common),
-        "depth": means(sums.depth, sums.two_sided - sums.without_depth),
-        "volume": sums.volume,
-        "afmm_maker_volume": sums.maker,
-        "afmm_taker_volume": sums.taker,
-        "afmm_client_volume": sums.client,
-    }

@@ -149,6 +149,7 @@ class Trades(msgspec.Struct):
         self.minutes.setdefault(fill.minute, nothing())
         self.days.setdefault(day, nothing())
         self.excluded.setdefault(day, {})
+        self.makers.setdefault(day, {})
         self.count(fill, trade_id, day)
         for seq in takewhile(lambda seq: not self.fills[seq].open, oldest_beyond(self.fills, MAX_FILLS)):
             self._forget(seq)
@@ -184,7 +185,10 @@ class Trades(msgspec.Struct):
         realised = fill.realised(LAST)
         if not fill.maker or realised is None:
             return
-        blocks = self.makers.setdefault(day, {}).setdefault(fill.maker, {})
+        makers = self.makers.get(day)
+        if makers is None:
+            return  # the day has been decided
+        blocks = makers.setdefault(fill.maker, {})
         cell = blocks.setdefault(block_of(fill.minute), Cell())
         cell.fills += sign
         cell.qty += sign * fill.qty
@@ -218,9 +222,12 @@ class Trades(msgspec.Struct):
         return msgspec.structs.replace(
             self,
             fills={
-                seq: msgspec.structs.replace(self.fills[seq], mids=list(self.fills[seq].mids))
-                for seq in {seq for _, seq, _ in self.pending}
-                if seq in self.fills
+                **self.fills,
+                **{
+                    seq: msgspec.structs.replace(self.fills[seq], mids=list(self.fills[seq].mids))
+                    for seq in {seq for _, seq, _ in self.pending}
+                    if seq in self.fills
+                },
             },
             pending=list(self.pending),
             minutes={minute: list(sums) for minute, sums in self.minutes.items()},
