@@ -32,7 +32,8 @@ class SpreadQualityState(msgspec.Struct):
     """`said`: rows published beyond the last own entry (by clocks), which a gap may still revise.
 
     `venue`: the venue's quote where the instrument's book is `quotes`, None while it is not known.
-    `kept`: minutes and days with trades that are over, by key.
+    `kept`: minutes and days with trades that are over, by key. `judged`: days whose makers are compared, which
+    a gap may still revise.
     """
 
     progress: Progress | None = None
@@ -40,6 +41,7 @@ class SpreadQualityState(msgspec.Struct):
     venue: VenueBest | None = None
     trades: Trades = msgspec.field(default_factory=Trades)
     kept: dict[str, Kept] = {}
+    judged: list[str] = []
     widths: Widths = msgspec.field(default_factory=Widths)
 
 
@@ -129,6 +131,7 @@ class SpreadQuality(Rule):
                 judge_spread(self, market, over)
             return
         self._judge_makers(market, state, day, due)
+        state.judged.append(day)
         self._wake(market, day_bounds(day, market.context.zone)[1])
 
     def on_time(self, market: Market, state: SpreadQualityState, start: int, end: int, known: bool) -> None:
@@ -137,6 +140,11 @@ class SpreadQuality(Rule):
         known = known or _told_by_venue(market, state)
         resolve(market, state.venue, state.trades, end, known)
         self._advance(market, state, progress, state.trades, start, end, known)
+        for day in [day for day in state.judged if day_bounds(day, market.context.zone)[1] + MINUTE <= end]:
+            # again: a gap may have shown since
+            judge_makers(self, market, state.trades, day, day_bounds(day, market.context.zone)[1])
+            state.judged.remove(day)
+            state.trades.makers.pop(day, None)
         if state.said:
             state.said = {key: said for key, said in state.said.items() if said.ends > end}
 
@@ -331,8 +339,6 @@ class SpreadQuality(Rule):
         if progress is state.progress and day in trades.days:
             state.kept[key] = Kept(revision, row)
         if progress is state.progress:
-            judge_makers(self, market, trades, day, last)  # again: a gap may have shown
-            trades.makers.pop(day, None)
             trades.forget_before(last - market.context.bust_horizon)
 
     def _publish(
