@@ -127,8 +127,8 @@ class Agreements:
         width = width or Width(day)
         while True:
             schedule = self.schedule(agreement, width.trading_day)
-            last = day_bounds(width.trading_day, self.zone(agreement))[1]
-            last = max(last, schedule.end) if schedule.segments else last
+            civil = day_bounds(width.trading_day, self.zone(agreement))[1]
+            last = schedule.span[1] if schedule.segments else civil
             watched = bool(schedule.segments) and last > start and self._affiliated(schedule)
             if watched:
                 self._weigh(schedule, width, start, min(end, last), known)

@@ -104,6 +104,9 @@ def landed(folder: Path) -> Facts:
                 facts[*key, "class"] = measures["class"]
             elif row["rule"] == "quoting_obligation":
                 facts[*key, "ts"] = row["ts_ns"]
+            elif row["rule"] == "spread_quality":
+                facts[*key, "ts"] = row["ts_ns"]
+                facts[*key, "tw_spread_bps"] = measures.get("tw_spread_bps")
             elif row["rule"] == "client_priority" and row["status"] != "retracted":
                 facts[*key, "undecided_qty"] = decimals.parse(measures["undecided_qty"])
             facts[*key, "harm_qty"] = None if row["status"] == "retracted" else _scaled(row["harm_qty"], 8)
@@ -158,6 +161,9 @@ def expected(folder: Path) -> Facts:
             facts[*key, "class"] = row["class"]
         elif row["rule"] == "quoting_obligation":
             facts[*key, "ts"] = row["ts"]
+        elif row["rule"] == "spread_quality":
+            facts[*key, "ts"] = row["ts"]
+            facts[*key, "tw_spread_bps"] = decimals.text(row["tw_spread_bps"], 6)
         elif row["rule"] == "client_priority" and row["status"] != "retracted":
             facts[*key, "undecided_qty"] = row["undecided_qty"]
     for row in said["exemptions"]:

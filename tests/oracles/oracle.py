@@ -12,7 +12,7 @@
   spread_minutes       both passes
   spread_days          both passes: the trade measures alone, and trades not measured by reason
   presence_days        both passes
-  findings             alerts of P1, I1, F2, L1 as each pass by itself has them
+  findings             alerts of P1, I1, F2, L1, L2 (`spread`) as each pass by itself has them
   alerts               the two passes put together: rule, instance, instrument, anchor, status, reason,
                        late_reference, revised, and the content of the pass that stands
 
@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from oracle_affiliate_flag import affiliate_flag
+from oracle_agreed_spread import AgreedSpread
 from oracle_client_priority import ClientPriority
 from oracle_coverage import coverage_days, data_quality
 from oracle_market import Market
@@ -81,9 +82,9 @@ def _both_passes(recording: Any, instrument: str, out: dict[str, list[dict[str, 
         if which == 1 or not recording.reference.same_in_both_passes:
             view = recording.reference.view(which)
             priority, spread, quoting = ClientPriority(view), Spread(view), QuotingObligation(view)
-            trades = TradeMeasures(view)
+            trades, agreed = TradeMeasures(view), AgreedSpread(view)
             market = Market(instrument, entries, recording.end_ts, view).run(
-                priority, spread, trades, quoting
+                priority, spread, trades, quoting, agreed
             )
             first = first or market
             alerting = {(a["instance"], a["trade_id"], a["side"]) for a in priority.alerts}
@@ -112,7 +113,8 @@ def _both_passes(recording: Any, instrument: str, out: dict[str, list[dict[str, 
                     {**a, "instance": "self_trade", "anchor": [a["trade_id"]]}
                     for a in self_trade(instrument, entries, view)
                 ]
-                + [{**a, "instance": "quoting_obligation"} for a in quoting.alerts],
+                + [{**a, "instance": "quoting_obligation"} for a in quoting.alerts]
+                + [{**a, "instance": "spread_quality"} for a in agreed.alerts],
             }
         for name, rows in kept.items():
             out[name] += [{"pass": which, "instrument": instrument, **row} for row in rows]
