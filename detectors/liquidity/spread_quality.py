@@ -32,8 +32,8 @@ class SpreadQualityState(msgspec.Struct):
     """`said`: rows published beyond the last own entry (by clocks), which a gap may still revise.
 
     `venue`: the venue's quote where the instrument's book is `quotes`, None while it is not known.
-    `kept`: minutes and days with trades that are over, by key. `judged`: days whose makers are compared, which
-    a gap may still revise.
+    `kept`: minutes and days with trades that are over, by key. `judged`: days whose makers are compared,
+    which a gap may still revise.
     """
 
     progress: Progress | None = None

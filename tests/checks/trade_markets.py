@@ -147,8 +147,8 @@ class Takers:
                 del self.live[name]
 
     def trade(
-        self, taker: str | None, account: str, maker: str | None, other: str, side: str, lots: int, price: int,
-        kind: str | None = None,
+        self, taker: str | None, account: str, maker: str | None, other: str, side: str, lots: int,
+        price: int, kind: str | None = None,
     ) -> None:  # fmt: skip
         """One trade."""
         name = f"F{len(self.trades)}"

@@ -62,7 +62,8 @@ KEYS = {  # which rows of reference data say something about the same thing: a c
 }  # fmt: skip
 NEEDED = {  # what an expected alert must say, by rule
     "client_priority": ("trade_id", "side", "harm"), "affiliate_flag": ("code", "accounts"),
-    "self_trade": ("class", "trade_id"), "spread_quality": ("check", "trading_day"), "data_quality": ("kind", "first_seq"),
+    "self_trade": ("class", "trade_id"), "spread_quality": ("check", "trading_day"),
+    "data_quality": ("kind", "first_seq"),
     "quoting_obligation": ("kind", "agreement", "ts"),
 }  # fmt: skip
 
