@@ -310,6 +310,11 @@ class Directory:
 
     # ---- instruments, phases, agreements ------------------------------------------------------------
 
+    @property
+    def lists_instruments(self) -> bool:
+        """True if any instrument is listed at any time."""
+        return bool(self._instruments)
+
     def instrument(self, symbol: str, ts: int) -> Instrument | None:
         """Return the instrument as listed at `ts`, or None."""
         found = self._standing(self._instruments.get(symbol, []), ts)

@@ -20,10 +20,20 @@ from detectors.bounded import oldest_beyond
 from detectors.history import History
 from detectors.ledger import DataFault, Ledger
 from detectors.sequence import Sequence, Verdict
-from detectors.trading_day import trading_day
+from detectors.trading_day import day_bounds, trading_day
 from detectors.transitions import Transitions
 from schemas import codec
-from schemas.alerts import Alert, Anchor, Evidence, Measure, Severity, Status, alert_id, breach_id
+from schemas.alerts import (
+    Alert,
+    Anchor,
+    Evidence,
+    Measure,
+    Severity,
+    Status,
+    alert_id,
+    breach_id,
+    retracted,
+)
 from schemas.events import Side
 from schemas.journal import EventEntry, OrderEntry, QuoteEntry, TradeEntry
 from schemas.metrics import Metric
@@ -107,6 +117,7 @@ class Market:
 
     def open(self) -> None:
         """Let rules set up what they derive: of a market that is new, restored, or knows new facts."""
+        self.changes = self.context.changes
         self.book.watchers.clear()
         for rule, state in self._hooked("on_open"):
             self._guard(rule, rule.on_open, state)
@@ -251,6 +262,8 @@ class Market:
 
     def apply(self, entry: EventEntry) -> None:
         """Apply one event by the journal rule; outputs are appended to `out`."""
+        if self.changes != self.context.changes:
+            self.open()
         first = not self.sequence.started
         verdict = self.sequence.classify(entry.seq)
         if verdict is Verdict.REPEAT:
@@ -279,6 +292,8 @@ class Market:
             for alert in self.ledger.after(entry.seq):
                 self.restate(alert, dq_degraded=True)
         self.transitions.check_time(entry)
+        if entry.ts >= self.flags.get("reference_due", 0):
+            self._check_reference(entry)
         if isinstance(entry, OrderEntry):
             self._order(entry)
         elif isinstance(entry, TradeEntry):
@@ -301,8 +316,23 @@ class Market:
                 "the venue numbers no records of it: order and completeness are the source adapter's word",
             )  # fmt: skip
 
+    def _check_reference(self, entry: EventEntry) -> None:
+        """By a trading day's first record: is the instrument listed, where reference data lists any?"""
+        if isinstance(entry, OrderEntry) and entry.exec_type == "restated":
+            return  # its ts is of a day gone by
+        directory = self.context.directory
+        self.flags["reference_due"] = day_bounds(self.day(entry.ts), self.context.zone)[1]
+        if directory.lists_instruments and directory.instrument(self.instrument, entry.ts) is None:
+            self.fault(
+                "stale_reference", entry.seq, entry.seq, entry.ts,
+                f"reference data lists instruments, and not {self.instrument} at this time: no tick size, "
+                "no word on its matching",
+            )  # fmt: skip
+
     def clock(self, ts: int, end: bool) -> None:
         """No event with ts <= `ts` is still to come: decide what is due."""
+        if self.changes != self.context.changes:
+            self.open()
         if self.book.turn is not None and self.book.turn.ts <= ts:
             self.settle()
         if self.own_time is not None and self.own_time <= ts:
@@ -465,7 +495,7 @@ class Market:
             self._guard(rule, rule.on_bust, state, trade_id, entry)
         resting = self.ledger.busted(trade_id)
         for alert in resting:
-            self.restate(alert, status="retracted", status_reason="busted")
+            self.restate(alert, **retracted(alert, "busted"))
         return bool(resting)
 
     def _correct(self, was: KeptTrade, entry: TradeEntry) -> None:

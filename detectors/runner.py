@@ -23,7 +23,7 @@ from schemas.journal import (
     TradeEntry,
 )
 from schemas.metrics import Metric
-from schemas.reference import Fact, TradingPhase
+from schemas.reference import Fact
 
 Output = Alert | Metric
 
@@ -110,11 +110,7 @@ class Runner:
         self._facts.append(fact)
         if self._context is not None:
             self._context.directory.add(fact)
-            if not isinstance(fact, TradingPhase):
-                for market in self._markets.values():
-                    market.open()
-            elif fact.instrument in self._markets:
-                self._markets[fact.instrument].open()
+            self._context.changes += 1
 
     def _use(self, text: str) -> None:
         if self._context is None:
@@ -123,9 +119,11 @@ class Runner:
             return
         self._context.use(text)
         for market in self._markets.values():
+            # What belongs to no instance of this rulebook is dropped: no snapshot could be restored with it.
+            before, market.states = market.states, {}
             for rule in self._context.rules:
-                market.states.setdefault(rule.instance.name, rule.State())
-            market.open()
+                state = before.get(rule.instance.name)
+                market.states[rule.instance.name] = state if type(state) is rule.State else rule.State()
 
     def _clock(self, entry: ClockEntry) -> list[Output]:
         out: list[Output] = []

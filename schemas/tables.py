@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 Kind = Literal[
-    "text", "int", "bool", "time", "price", "quantity", "notional", "bps", "pct", "texts", "evidence", "bytes",
-    "json",
+    "text", "int", "bool", "time", "price", "quantity", "notional", "bps", "pct", "texts", "evidence",
+    "bytes", "json",
 ]  # fmt: skip
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from aiokafka.protocol.fetch import FetchRequest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -31,36 +32,51 @@ class Batch(list[Any]):
         self.received = time.monotonic()
 
 
-class FetchState:
-    """What the latest fetch response of a partition said: when (ns) it came and where the partition ended."""
+class FetchState(NamedTuple):
+    """What the latest fetch of a partition said: at `time` (ns, our clock) or later it ended at `end`."""
 
-    __slots__ = ("end", "time")
-
-    def __init__(self, time: int, end: int) -> None:
-        self.time = time
-        self.end = end
+    time: int
+    end: int
 
 
 class _Thread(driver.AIOKafkaConsumerThread):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._fetched: dict[tuple[str, int], FetchState] = {}
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        send = consumer._client.send
+
+        async def noting(node_id: int, request: Any, **options: Any) -> Any:
+            asked = time.time_ns()
+            response = await send(node_id, request, **options)
+            if isinstance(request, FetchRequest):
+                self._note(asked, response)
+            return response
+
+        consumer._client.send = noting
         return consumer
+
+    def _note(self, asked: int, response: Any) -> None:
+        """Note where partitions ended.
+
+        The time is that of the question: an answer can wait in a socket while this process stands still, and
+        the driver stamps it when it looks at it. A gap was given up once by such a stamp.
+        """
+        for topic, partitions in response.topics:
+            for partition, error, end, *_data in partitions:
+                if error == 0:
+                    self._fetched[topic, partition] = FetchState(asked, end)
 
     def member_id(self) -> str:
         """Return the id that the group's coordinator gave to this member."""
         return str(self._ensure_consumer()._coordinator.member_id)
 
     def fetch_state(self, tp: TP) -> FetchState | None:
-        """Return the partition's latest fetch response, None before the first."""
-        subscription = self._ensure_consumer()._fetcher._subscriptions.subscription
-        assignment = subscription.assignment if subscription is not None else None
-        if assignment is None or tp not in assignment.tps:
-            return None
-        state = assignment.state_value(tp)
-        # Time first: the fetcher's thread writes the end, then the time, so this pair is never too hopeful.
-        time, end = state.timestamp, state.highwater
-        return None if time is None or end is None else FetchState(int(time) * 1_000_000, end)
+        """Return what the partition's latest fetch said, None before the first."""
+        return self._fetched.get((tp.topic, tp.partition))
 
 
 class BatchConsumer(driver.Consumer):
@@ -79,7 +95,7 @@ class BatchConsumer(driver.Consumer):
         self.revoked_hook: Callable[[], None] | None = None
 
     def fetch_state(self, tp: TP) -> FetchState | None:
-        """Return the partition's latest fetch response, None before the first."""
+        """Return what the partition's latest fetch said, None before the first."""
         return self._thread.fetch_state(tp)
 
     def member_id(self) -> str:

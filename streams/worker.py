@@ -19,6 +19,7 @@ from streams import topics
 from streams.settings import Settings
 
 ERROR = 4  # exit status of a worker that ends at an error of its own
+ASK_SECONDS = 3.0  # before a group is joined again: while a broker comes back nobody answers
 MEMBER_SECONDS = 10.0  # more than the session time-out, after which a group forgets a dead member
 
 
@@ -88,9 +89,9 @@ class Membership:
         """The id of the group's one static member."""
         return f"{self.group}-0"
 
-    def holder(self) -> str | None:
+    def holder(self, seconds: float = 20.0) -> str | None:
         """Return the id of the member that holds the place, None if nobody does. Blocks on the broker."""
-        asked = self._admin.describe_consumer_groups([self.group], request_timeout=20)[self.group]
+        asked = self._admin.describe_consumer_groups([self.group], request_timeout=seconds)[self.group]
         try:
             members = asked.result().members
         except KafkaException as error:
@@ -123,7 +124,7 @@ class Membership:
     def leave_if_taken(self) -> None:
         """End the process (status 4) if somebody else holds our place: taking it back would never end."""
         try:
-            other = self.holder() if self.member else None
+            other = self.holder(ASK_SECONDS) if self.member else None
         except KafkaException as error:  # a broker in trouble: joining again will tell
             log(self.stage, f"who holds the place in group {self.group} could not be asked: {error}")
             return

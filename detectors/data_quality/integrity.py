@@ -42,7 +42,8 @@ class Integrity(Rule):
     first seq = the record that began the turn, or outside one the record, after which it was so; once until
     it is not. `book_mismatch`: in phase continuous, against displayed orders after the turn the quote lies
     in; a size not stated cannot differ; once until a quote agrees. `no_accounts`: any order record or side of
-    a trade. `stale_reference`: not raised in this version. `assigned_sequence`: an adapter, not the venue,
+    a trade. `stale_reference`: reference data lists instruments, but not
+    this one at the time of its first record of a trading day. `assigned_sequence`: an adapter, not the venue,
     numbered the records (the instrument's `sequence`), so that a lost record leaves no gap; once, at the
     first record. A finding that comes after an alert it touches degrades the alert all the same. Misses:
     faults that leave the record consistent. Source: SPEC.md section 4; RTS 25 for 1 ms.

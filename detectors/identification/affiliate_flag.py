@@ -8,7 +8,7 @@ import msgspec
 
 from detectors.base import Rule
 from detectors.bounded import oldest_beyond
-from schemas.alerts import Anchor, Evidence, Severity
+from schemas.alerts import Anchor, Evidence, Severity, retracted
 from schemas.events import Side
 from schemas.journal import OrderEntry, QuoteEntry, TradeEntry
 
@@ -45,7 +45,7 @@ class Stranger(msgspec.Struct):
 
 
 class Support(msgspec.Struct, frozen=True):
-    """A record that a day's finding rests on; `fill`: a trade, so it can be busted."""
+    """A record that a finding rests on; `fill`: a trade, so it can be busted."""
 
     evidence: Evidence
     ts: int
@@ -53,7 +53,10 @@ class Support(msgspec.Struct, frozen=True):
 
 
 class AffiliateFlagState(msgspec.Struct):
-    """`resting`: what a day's finding rests on while that begins with a fill; key: code, account, day."""
+    """`resting`: what a day's or a `mutated` finding rests on while that begins with a fill.
+
+    Its keys are code, day and subject, see `_parts`.
+    """
 
     strangers: dict[str, Stranger] = {}
     resting: dict[str, list[Support]] = {}
@@ -76,9 +79,9 @@ class AffiliateFlag(Rule):
     cancel included, so an adapter must carry the flag on all of them. Only an order's first record enters it;
     the flag of an order that no record entered is that of its first fill. A record or a side of a trade
     without an account gives `no_accounts` (data quality), once an instrument and day, but can be `mutated`. A
-    bust retracts the findings on that fill, a `mutated` seen on it (it is not raised again), and a day's
-    finding that rests on busted fills only (it is, by the day's next record; otherwise it goes on with the
-    first record that stands). A corrected fill is judged as a fill with its new values at the old seq.
+    bust retracts the findings on that fill, and a `mutated` or a day's finding that rests on busted fills
+    only (the next record raises it again; otherwise it goes on with the first record that stands). A
+    corrected fill is judged as a fill with its new values at the old seq.
 
     Misses: a joint venture of two unrelated parents joins both groups; a member of the group registered as
     independent has role affiliate. Source: SPEC.md I1; cf. RTS 8 art. 2(1)(f) (secondary).
@@ -141,16 +144,17 @@ class AffiliateFlag(Rule):
             left = [item for item in supports if not (item.fill and item.evidence.id == trade_id)]
             if len(left) == len(supports):
                 continue
-            code, day, account = key.split(" ", 2)
-            known = market.known(self, (code, account, day))
+            code, anchor, subject = _parts(key)
+            known = market.known(self, anchor)
             if not left:
                 del state.resting[key]
                 if known is not None:
-                    market.restate(known, status="retracted", status_reason="busted")
+                    market.restate(known, **retracted(known, "busted"))
                 continue
             state.resting[key] = left
-            if left[0] != supports[0]:
-                self._say(market, code, (code, account, day), account, left[0], f"account {account}", None)
+            if left[0] != supports[0] and known is not None:
+                account = next(iter(known.accounts), None)
+                self._say(market, code, anchor, account, left[0], _what(code, subject, left[0]), None)
 
     def on_clock(self, market: Market, state: AffiliateFlagState, ts: int, end: bool) -> None:
         """Forget what no bust can reach any more."""
@@ -198,13 +202,18 @@ class AffiliateFlag(Rule):
             mutated, was, account = order.mutated, order.mm_flag, order.account
         else:
             return
-        if mutated or was == flag:
+        if was == flag:
             return
+        known = market.known(self, ("mutated", order_id))
+        if known is None and mutated:
+            return  # said, and so long ago that it is forgotten
         if first is not None:
             first.mutated = True
         elif order is not None:
             order.mutated = True
-        self._mutated(market, order_id, account, ts, evidence, trade_id)
+        self._rest(
+            market, state, "mutated  " + order_id, account, Support(evidence, ts, trade_id is not None)
+        )
 
     def _flag(
         self,
@@ -235,31 +244,22 @@ class AffiliateFlag(Rule):
             code = "unknown_account"
         else:
             return
-        day = market.day(support.ts)
-        key = f"{code} {day} {account}"
-        known = market.known(self, (code, account, day))
+        self._rest(market, state, f"{code} {market.day(support.ts)} {account}", account, support)
+
+    def _rest(
+        self, market: Market, state: AffiliateFlagState, key: str, account: str | None, support: Support
+    ) -> None:
+        """Say a finding that any of several records can carry; remember more while a bust can matter."""
+        code, anchor, subject = _parts(key)
+        known = market.known(self, anchor)
         if known is None or known.status == "retracted":
             if support.fill:
                 state.resting[key] = [support]
-            self._say(market, code, (code, account, day), account, support, f"account {account}", None)
+            self._say(market, code, anchor, account, support, _what(code, subject, support), None)
             return
         supports = state.resting.get(key)
         if supports is not None and supports[-1].fill and len(supports) < MAX_SUPPORTS:
             supports.append(support)
-
-    def _mutated(
-        self,
-        market: Market,
-        order_id: str,
-        account: str | None,
-        ts: int,
-        evidence: Evidence,
-        trade_id: str | None,
-    ) -> None:
-        self._find(
-            market, "mutated", ("mutated", order_id), account, ts, evidence,
-            f"order {order_id}" if trade_id is None else f"trade {trade_id} of order {order_id}", trade_id,
-        )  # fmt: skip
 
     def _no_account(self, market: Market, state: AffiliateFlagState, seq: int, ts: int) -> None:
         day = market.day(ts)
@@ -317,3 +317,15 @@ class AffiliateFlag(Rule):
                 f"{SAYS[code]}; for review."
             ),
         )
+
+
+def _parts(key: str) -> tuple[str, Anchor, str]:
+    """Return code, anchor and subject (an account, or the order that is `mutated`) of a key of `resting`."""
+    code, day, subject = key.split(" ", 2)
+    return code, (code, subject, day) if day else (code, subject), subject
+
+
+def _what(code: str, subject: str, support: Support) -> str:
+    if code != "mutated":
+        return f"account {subject}"
+    return f"trade {support.evidence.id} of order {subject}" if support.fill else f"order {subject}"

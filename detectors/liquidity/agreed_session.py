@@ -71,7 +71,11 @@ class Schedule:
     `segments`: the session by its moments, each judged with what is known at it. A nanosecond is in the
     session iff the terms that stand at it have it in their hours: an agreement that starts or ends in mid-day
     has a shorter session. `available(t)`: session time from t on that is not exempt, as known at t.
+    `required` (10**8) and `max_imbalance` (10**6) are for the rule to set.
     """
+
+    required = 0
+    max_imbalance = 0
 
     def __init__(
         self, directory: Directory, instrument: str, facts: list[MmAgreement], day: str, venue_zone: str

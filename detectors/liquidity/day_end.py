@@ -11,7 +11,7 @@ from detectors.liquidity.agreed_spread import Agreements, Over, Widths
 from detectors.liquidity.makers_compared import RESAMPLES, Comparison, compare
 from detectors.liquidity.trade_measures import LAST, OTHERS, Fill, Trades
 from detectors.trading_day import day_bounds
-from schemas.alerts import Anchor, Evidence, Measure, alert_id, breach_id
+from schemas.alerts import Anchor, Evidence, Measure, alert_id, breach_id, retracted
 from schemas.decimals import divide_half_even, text
 
 if TYPE_CHECKING:
@@ -189,4 +189,4 @@ def _take_back(rule: Rule, market: Market, anchor: Anchor) -> None:
     """What a clock let be decided, and a gap leaves without ground, is retracted."""
     before = market.known(rule, anchor)
     if before is not None and before.status != "retracted":
-        market.restate(before, status="retracted", status_reason="unknown_time")
+        market.restate(before, **retracted(before, "unknown_time"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from detectors.book import Book, Order
 from schemas.decimals import ONE, parse
@@ -11,6 +12,7 @@ from schemas.reference import MmAgreement
 MICRO = 1_000_000
 BPS = 20_000  # 1e4 bps, and twice since the mid is half of a + b
 
+_scaled = lru_cache(maxsize=4_096)(parse)  # the same few limits, again and again
 Levels = dict[int, int]  # price -> displayed quantity above 0, both scaled by 10**8
 
 
@@ -81,7 +83,7 @@ def compliant(terms: MmAgreement, bids: Levels, asks: Levels, max_imbalance: int
     """
     if not bids or not asks:
         return False
-    needed = parse(terms.min_qty) if terms.min_qty is not None else 0
+    needed = _scaled(terms.min_qty) if terms.min_qty is not None else 0
     if terms.size_at == "best":
         bid, ask = max(bids), min(asks)
         bid_qty, ask_qty = bids[bid], asks[ask]
@@ -93,7 +95,7 @@ def compliant(terms: MmAgreement, bids: Levels, asks: Levels, max_imbalance: int
         (bid, bid_qty), (ask, ask_qty) = found_bid, found_ask
     if ask <= bid:
         return False
-    if terms.max_spread_bps is not None and BPS * ONE * (ask - bid) > parse(terms.max_spread_bps) * (
+    if terms.max_spread_bps is not None and BPS * ONE * (ask - bid) > _scaled(terms.max_spread_bps) * (
         ask + bid
     ):
         return False

@@ -15,7 +15,7 @@ from detectors.rulebook import Unit
 from detectors.standing import ALWAYS, NEVER
 from detectors.trading_day import SECOND, day_bounds, trading_day
 from schemas import codec
-from schemas.alerts import Anchor, Evidence, Measure, breach_id
+from schemas.alerts import Anchor, Evidence, Measure, breach_id, retracted
 from schemas.decimals import divide_half_even, parse, text
 from schemas.journal import OrderEntry, QuoteEntry
 from schemas.metrics import PresenceDay
@@ -229,23 +229,27 @@ class QuotingObligation(Rule):
         """Count time, unless nothing that matters has changed; find what is due by `end`."""
         view: _View = market.cache[self.instance.name]
         mark = (view.own.version, state.messages)
-        if mark == view.mark and known == view.known and end < view.until + certain:
+        quiet = known == view.known and end < view.until + certain
+        if quiet and (mark == view.mark or self._as_before(market, state, view, known)):
+            view.mark = mark
             return
         self._open_days(market, state, view, start, end)
         if certain:
             view.mark, view.known, view.until = mark, known, view.opening
         for key, day in list(state.days.items()):
-            schedule = self._schedule(market, view, day.agreement, day.trading_day)
+            schedule = view.schedules.get(key) or self._schedule(market, view, day.agreement, day.trading_day)
             counted = day if certain else day.copy()
             self._count(market, state, schedule, counted, start, end, known)
+            if not certain or counted.upto >= schedule.end:  # else the next call finds it, as due before
+                self._check(schedule, counted)
             self._warn(market, state, schedule, day, counted, end)
             if counted.upto >= schedule.end:
-                decision = self._decision(market, "end", schedule, counted, schedule.end, counted.tally)
+                decision = self._decision("end", schedule, counted, schedule.end, counted.tally)
                 self._decide(market, state, key, decision, max(schedule.end, min(start, end)))
                 if certain:
                     del state.days[key]
             elif certain:
-                view.until = min(view.until, self._until(market, schedule, day))
+                view.until = min(view.until, self._until(schedule, day))
 
     def on_timer(self, market: Market, state: QuotingObligationState, due: int, key: str) -> None:
         """Say what was found to be due."""
@@ -266,7 +270,7 @@ class QuotingObligation(Rule):
             self._count(market, state, schedule, counted, own, max(own, ts), market.time_known)
             self._run(market, state, schedule, counted, schedule.end, None)
             ends = min(schedule.end, max(own, ts))
-            decisions.append(self._decision(market, "end", schedule, counted, ends, counted.tally))
+            decisions.append(self._decision("end", schedule, counted, ends, counted.tally))
         for decision in sorted(decisions, key=lambda decision: self._breach(market, decision)):
             self._say(market, state, decision)
 
@@ -280,6 +284,11 @@ class QuotingObligation(Rule):
             schedule = view.schedules[key] = Schedule(
                 context.directory, market.instrument, view.agreements[agreement], day, context.zone
             )
+            found = self.parameters(schedule.start) if schedule.segments else None
+            if found is not None:
+                pct = schedule.segments[0].terms.presence_pct
+                schedule.required = parse(pct) if pct is not None else found[0].presence * 100
+                schedule.max_imbalance = found[0].max_imbalance
         return schedule
 
     def _open_days(
@@ -291,18 +300,19 @@ class QuotingObligation(Rule):
         view.opening = ALWAYS
         for agreement, facts in view.agreements.items():
             zones = {fact.zone or market.context.zone for fact in facts}
-            cursor = view.cursors.get(agreement)
-            if cursor is None:
-                cursor = _next(min(trading_day(start, zone) for zone in zones), -1)
-            while (begins := min(day_bounds(cursor, zone)[0] for zone in zones)) <= end:
-                schedule = self._schedule(market, view, agreement, cursor)
+            before = _shift(min(trading_day(start, zone) for zone in zones), -1)  # its hours may go on
+            first = view.cursors.get(agreement, before)
+            after = _shift(max(trading_day(end, zone) for zone in zones), 1)
+            begins = min(day_bounds(after, zone)[0] for zone in zones)
+            view.cursors[agreement] = after
+            for day in _days(first, after):
+                schedule = self._schedule(market, view, agreement, day)
+                if schedule.segments and schedule.span[0] > end:
+                    begins = schedule.span[0]
+                    view.cursors[agreement] = day
+                    break
                 if schedule.segments:
-                    if schedule.span[0] > end:
-                        begins = schedule.span[0]
-                        break
-                    self._open_day(market, state, schedule, agreement, cursor, start)
-                cursor = _next(cursor, 1)
-            view.cursors[agreement] = cursor
+                    self._open_day(market, state, schedule, agreement, day, start)
             view.opening = min(view.opening, begins)
         view.until = NEVER
 
@@ -323,6 +333,16 @@ class QuotingObligation(Rule):
         opened = state.days[key] = Day(agreement, day, min(start, schedule.start))
         self._run(market, state, schedule, opened, start, None)
 
+    def _as_before(self, market: Market, state: QuotingObligationState, view: _View, known: bool) -> bool:
+        """Return True if every open day's quotes have changed and are still as agreed, or still not."""
+        for key, day in state.days.items():
+            if day.kind != "outside":
+                schedule = view.schedules[key]
+                segment = schedule.segments[schedule.index(day.upto)]
+                if self._kind(market, state, schedule, segment, known) != day.kind:
+                    return False
+        return True
+
     # ---- time -----------------------------------------------------------------------------------------
 
     def _count(
@@ -336,13 +356,14 @@ class QuotingObligation(Rule):
         known: bool,
     ) -> None:
         """Count to `start` as was found before, and to `end` as quotes stand now."""
-        if day.upto < start:
-            self._piece(market, schedule, day, start, day.kind)
+        if day.upto < (before := min(start, schedule.end)):
+            self._piece(schedule, day, before, day.kind)
         self._run(market, state, schedule, day, min(end, schedule.end), known)
-        if day.warned is None:
-            slack = day.tally.slack(self._required(market, schedule), schedule.available(day.upto))
-            if slack < 0:
-                day.warned, day.at_warning = day.upto, day.tally.copy()
+
+    def _check(self, schedule: Schedule, day: Day) -> None:
+        """Find the warning if its t is where the count stands."""
+        if day.warned is None and day.tally.slack(schedule.required, schedule.available(day.upto)) < 0:
+            day.warned, day.at_warning = day.upto, day.tally.copy()
 
     def _run(
         self,
@@ -354,29 +375,21 @@ class QuotingObligation(Rule):
         known: bool | None,
     ) -> None:
         """Count to `end`, segment by segment; `known` None: nobody was there, and nobody is warned."""
-        at = schedule.index(day.upto)
-        while day.upto < end:
-            kind: Kind = "outside"
-            stop = end
-            if at < len(schedule.segments):
-                segment = schedule.segments[at]
-                if day.upto < segment.start:
-                    stop = min(end, segment.start)
-                else:
-                    stop = min(end, segment.end)
-                    kind = self._kind(market, state, schedule, segment, known)
-                    if kind != day.kind:
-                        self._note(state, day, segment, kind)
-                    at += stop == segment.end
-            self._piece(market, schedule, day, stop, kind, warns=known is not None)
-            day.kind = kind
+        warns = known is not None
+        for segment in schedule.segments[schedule.index(day.upto) :]:
+            if day.upto < min(end, segment.start):
+                self._piece(schedule, day, min(end, segment.start), "outside", warns)
+            if day.upto >= end:
+                return
+            kind = self._kind(market, state, schedule, segment, known)
+            if kind != day.kind:
+                self._note(state, day, segment, kind)
+            self._piece(schedule, day, min(end, segment.end), kind, warns)
 
-    def _piece(
-        self, market: Market, schedule: Schedule, day: Day, end: int, kind: Kind, warns: bool = True
-    ) -> None:
+    def _piece(self, schedule: Schedule, day: Day, end: int, kind: Kind, warns: bool = True) -> None:
         """Count to `end` as one kind, within one segment; find the least t of the warning before `end`."""
         if warns and day.warned is None:
-            required = self._required(market, schedule)
+            required = schedule.required
             slack = day.tally.slack(required, schedule.available(day.upto))
             uses = consumption(kind, required)
             moment = day.upto if slack < 0 else day.upto + slack // uses + 1 if uses else end
@@ -384,7 +397,7 @@ class QuotingObligation(Rule):
                 day.warned, day.at_warning = moment, day.tally.copy()
                 day.at_warning.add(kind, moment - day.upto)
         day.tally.add(kind, end - day.upto)
-        day.upto = end
+        day.upto, day.kind = end, kind
 
     def _kind(
         self,
@@ -411,9 +424,7 @@ class QuotingObligation(Rule):
         else:
             quotes = [state.quotes[account] for account in segment.accounts if account in state.quotes]
             bids, asks = together(q.bids for q in quotes), together(q.asks for q in quotes)
-        found = self.parameters(schedule.start)
-        assert found is not None
-        return "compliant" if compliant(terms, bids, asks, found[0].max_imbalance) else "not_compliant"
+        return "compliant" if compliant(terms, bids, asks, schedule.max_imbalance) else "not_compliant"
 
     def _note(self, state: QuotingObligationState, day: Day, segment: Segment, kind: Kind) -> None:
         """Keep the record that made time of a kind, as evidence."""
@@ -427,33 +438,22 @@ class QuotingObligation(Rule):
                 if freeze is not None and freeze.on:
                     day.freezes.append(Evidence("order", account, freeze.seq))
 
-    def _until(self, market: Market, schedule: Schedule, day: Day) -> int:
+    def _until(self, schedule: Schedule, day: Day) -> int:
         """Return until when time stays of the day's kind, and nobody need be warned, if no quote changes."""
         segment = schedule.segments[schedule.index(day.upto)]
-        if day.upto == segment.start:
-            return day.upto
+        if day.upto == segment.start or (day.upto < segment.start and day.kind != "outside"):
+            return day.upto  # what comes next is of another kind
         until = segment.end if day.upto > segment.start else segment.start
-        required = self._required(market, schedule)
-        uses = consumption(day.kind, required)
+        uses = consumption(day.kind, schedule.required)
         if day.warned is None and uses:
-            slack = day.tally.slack(required, schedule.available(day.upto))
+            slack = day.tally.slack(schedule.required, schedule.available(day.upto))
             until = min(until, day.upto + slack // uses + 1)
         return until
-
-    def _required(self, market: Market, schedule: Schedule) -> int:
-        """Return the percentage that is required, scaled by 10**8."""
-        terms = schedule.segments[0].terms
-        if terms.presence_pct is not None:
-            return parse(terms.presence_pct)
-        found = self.parameters(schedule.start)
-        assert found is not None
-        return int(found[0].presence) * 100
 
     # ---- what is said ---------------------------------------------------------------------------------
 
     def _decision(
         self,
-        market: Market,
         kind: Literal["end", "warning", "relief"],
         schedule: Schedule,
         day: Day,
@@ -461,7 +461,7 @@ class QuotingObligation(Rule):
         tally: Tally,
     ) -> Decision:
         return Decision(
-            kind, day.agreement, day.trading_day, ts, schedule.start, self._required(market, schedule),
+            kind, day.agreement, day.trading_day, ts, schedule.start, schedule.required,
             tally, schedule.accounts(), sorted({*day.lapses, *day.freezes}, key=lambda item: item.seq),
         )  # fmt: skip
 
@@ -478,11 +478,11 @@ class QuotingObligation(Rule):
         key = f"{day.trading_day} {day.agreement}"
         if counted.warned is not None and counted.warned != day.told:
             assert counted.at_warning is not None
-            warning = self._decision(market, "warning", schedule, counted, counted.warned, counted.at_warning)
+            warning = self._decision("warning", schedule, counted, counted.warned, counted.at_warning)
             self._decide(market, state, f"{key} warning", warning, counted.warned)
             day.told = counted.warned
         elif counted.warned is None and day.told is not None and day.told <= end:
-            relief = self._decision(market, "relief", schedule, counted, day.told, counted.tally)
+            relief = self._decision("relief", schedule, counted, day.told, counted.tally)
             self._decide(market, state, f"{key} warning", relief, day.told)
             day.told = None
 
@@ -533,7 +533,7 @@ class QuotingObligation(Rule):
             return
         before = market.known(self, self._anchor(decision))
         if before is not None and before.status != "retracted":
-            market.restate(before, status="retracted", status_reason="unknown_time")
+            market.restate(before, **retracted(before, "unknown_time"))
 
     def _publish(self, market: Market, state: QuotingObligationState, decision: Decision) -> None:
         row = self._row(market, decision)
@@ -602,5 +602,10 @@ def _level(price: int | None, size: int | None) -> Levels:
     return {} if price is None or not size else {price: size}
 
 
-def _next(day: str, step: int) -> str:
-    return (date.fromisoformat(day) + timedelta(days=step)).isoformat()
+def _shift(day: str, days: int) -> str:
+    return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
+
+
+def _days(first: str, after: str) -> list[str]:
+    start = date.fromisoformat(first)
+    return [_shift(first, days) for days in range((date.fromisoformat(after) - start).days)]

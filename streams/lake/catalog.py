@@ -53,7 +53,9 @@ def publish(root: Path, zone: str = ZONE) -> Path:
         first = seed(root)
         unfinished.unlink(missing_ok=True)
         with duckdb.connect(str(unfinished)) as connection:
+            connection.execute("begin")  # each view by itself would wait for the disk
             _define(connection, root, first, zone)
+            connection.execute("commit")
         if path.exists() and (root / hidden.FOLDER).is_dir():  # for `in_use`
             os.link(path, root / hidden.FOLDER / f"old-{time.time_ns()}-{os.getpid()}.duckdb")
         unfinished.replace(path)

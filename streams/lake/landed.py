@@ -91,7 +91,7 @@ def _events(
         for name, default in defaults.items():
             if values[name] == default:
                 values[name] = default  # this very object: only then is it left out again when encoded
-        if "exec_inst" in values:
+        if values.get("exec_inst") is not None:
             values["exec_inst"] = tuple(values["exec_inst"])
         yield Position(*row[:3]), kind(src=Source(*row[3:7]), start=row[:3] in starts, **values)
 

@@ -61,6 +61,7 @@ class LakeWriter:
         self._rows: dict[tuple[str, Hour], list[tuple[Any, ...]]] = {}
         self.gathered = 0
         self._files = 0
+        self._restated = 0  # hour of the latest restated order
         self.zone = catalog.ZONE
 
     # ---- the Sink protocol of a replay --------------------------------------------------------------
@@ -129,7 +130,9 @@ class LakeWriter:
             low, high = sequence.skipped
             self._mark(position, "gap", instrument, low, high, time, time and max(time, entry.ts), entry.ts)
         restated = isinstance(entry, OrderEntry) and entry.exec_type == "restated"
-        if not restated:  # its ts is its order's, and never makes time
+        if restated:  # its ts is its order's, and never makes time
+            self._restated = max(self._restated, entry.ts // HOUR)
+        else:
             self.times[instrument] = max(time or 0, entry.ts)
         table = rows.TABLE_OF[type(entry)]
         self._add(table, None if restated else entry.ts, rows.event(entry, position, late))
@@ -174,7 +177,7 @@ class LakeWriter:
         written: list[Path] = []
         known = [hour for _table, hour in self._rows if hour is not None]
         latest = max(self.times.values(), default=0) // HOUR
-        resolved = min(known, default=latest)
+        resolved = min(known, default=latest or self._restated)
         gathered: dict[tuple[str, int], list[tuple[Any, ...]]] = {}
         for (table, hour), batch in self._rows.items():
             gathered.setdefault((table, resolved if hour is None else hour), []).extend(batch)

@@ -13,9 +13,8 @@ I1d `false_tag` needs a flag and no registration in force for (account, instrume
     do not matter. An unknown account that is flagged and unregistered is both false_tag and unknown_account.
 I1e mm_protection records are no orders: no finding.
 I1f A busted fill retracts (`busted`) findings all of whose records are fills that were busted: the fill's own
-    untagged and false_tag, a `mutated` first seen on it, an unregistered_affiliate or unknown_account of a
-    day that rests on such fills only. `mutated` is not raised again by a later event; a day's finding is, by
-    its next record.
+    untagged and false_tag, a `mutated`, an unregistered_affiliate or unknown_account of a day that rests on
+    such fills only; the next record that differs, or of that account and day, raises it again.
 I1g A correction is judged as a fill with its new values at the old ts and seq; what it leaves out is
     inherited.
 I1h A venue quote (no account) is not looked at; a `fill` order record is an event (mutated only, or the first
@@ -36,7 +35,6 @@ def affiliate_flag(instrument: str, entries: list[dict[str, Any]], view: View) -
     versions, _ = fill_versions(entries)
     hits: dict[tuple[Any, ...], list[tuple[int, int, int | None]]] = {}  # anchor -> (ts, seq, busted at)
     baseline: dict[str, bool] = {}
-    mutated: set[str] = set()
 
     def hit(anchor: tuple[Any, ...], ts: int, seq: int, busted: int | None = None) -> None:
         hits.setdefault(anchor, []).append((ts, seq, busted))
@@ -63,10 +61,9 @@ def affiliate_flag(instrument: str, entries: list[dict[str, Any]], view: View) -
             hit(("unknown_account", account, trading_day(ts)), ts, seq, busted)
 
     def compare(order_id: str | None, flag: bool, ts: int, seq: int, busted: int | None = None) -> None:
-        if order_id is None or order_id in mutated:
+        if order_id is None:
             return
         if baseline.setdefault(order_id, flag) != flag:
-            mutated.add(order_id)
             hit(("mutated", order_id), ts, seq, busted)
 
     seen: set[str] = set()

@@ -50,6 +50,8 @@ B20 `book_mismatch`: a venue quote (no account) in phase continuous whose price 
 B21 `orphan`: trade (each side's order id), fill, cancelled, expired, replaced, triggered, suspended, resumed
     of an order never seen, once the start is known; one finding a record. Not a `rejected`.
 B22 `no_accounts`: an order record or a trade side without account; first seq of the trading day.
+B23 `stale_reference`: some fact lists an instrument, and none lists this one at the first record (not a
+    `restated` one) of a later trading day than those before.
 """
 
 from __future__ import annotations
@@ -89,6 +91,7 @@ class Market:
         self.crossed_seq: int | None = None
         self.crossed_reported = False
         self.mismatching = False
+        self.latest_day = ""
         self.days_without_accounts: set[str] = set()
 
     # -- the run--------------------------------------------------------------
@@ -285,7 +288,18 @@ class Market:
         order.dead = True
         self.live[order.side].pop(order.order_id, None)
 
+    def _listed(self, entry: dict[str, Any]) -> None:
+        if entry["kind"] == "orders" and entry["exec_type"] == "restated":
+            return
+        day = trading_day(entry["ts"])
+        if day > self.latest_day:
+            self.latest_day = day
+            listing = self.view.reference.facts["instruments"]
+            if listing and not self.view.at(entry["ts"]).instrument(self.instrument):
+                self._found("stale_reference", entry["seq"])
+
     def _apply(self, index: int, entry: dict[str, Any]) -> None:
+        self._listed(entry)
         if entry["kind"] != "quotes":
             self._resting = {}
         if entry["kind"] == "quotes":

@@ -41,6 +41,8 @@ def test_arrival_order_and_arrays_change_nothing(tmp_path: Path) -> None:
             continue
         record(case, tmp_path / f"{number}")
         expected = run(case, tmp_path / f"{number}")
+        if len(expected.outputs) > 1_000:  # days of idle minutes: seconds a run, and nothing to arrange
+            continue
         for name, arrange in ARRANGEMENTS.items():
             folder = tmp_path / f"{number} {name}"
             record(case, folder, arrange)

@@ -17,7 +17,7 @@ from markets import market
 
 from detectors.runner import Runner
 from schemas import codec
-from schemas.journal import Entry, OrderEntry, RefusedEntry, Source
+from schemas.journal import Entry, OrderEntry, RefusedEntry, RulebookEntry, Source
 from streams import reference_data
 from streams.detect_worker import OUTPUTS, DetectPartition
 from streams.replay import journal
@@ -186,3 +186,23 @@ def test_a_finding_on_a_refused_record_says_nothing_of_places(tmp_path: Path) ->
         assert len(contents) == 1, contents
     print(f"{compared} findings compared")
     assert compared > 0
+
+
+def test_a_rulebook_without_an_instance_can_be_restored(tmp_path: Path) -> None:
+    """A rule that is taken out in mid-run leaves no state behind, so snapshots go on to be usable."""
+    head, *instances = RULEBOOK.split("[[instance]]\n")
+    shorter = "[[instance]]\n".join([head, *(one for one in instances if "self_trade" not in one)])
+    plain = world(market(3).write(tmp_path / "recording"))
+    entries = [entry for frame in plain.journal for entry in codec.decode_frame(frame)]
+    middle = len(entries) - 10
+    entries[middle:middle] = [RulebookEntry(digest="shorter", text=shorter)]
+    straight, passed_on = Runner(strict=True), Runner(strict=True)
+    compared = 0
+    for entry in entries:
+        expected = [codec.canonical(output) for output in straight.apply(entry)]
+        assert [codec.canonical(output) for output in passed_on.apply(entry)] == expected
+        passed_on = Runner.restore(passed_on.snapshot(), strict=True)
+        compared += 1
+    print(f"handed over after each of {compared} entries")
+    assert shorter != RULEBOOK
+    assert compared > middle

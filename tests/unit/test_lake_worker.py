@@ -1,0 +1,111 @@
+"""The land worker's loop over messages that a test hands it in place of a broker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lake_crash import visible
+from lake_journal import HANDMADE
+from test_lake_landing import FEED, land
+
+from streams import feed, land_worker, settings, tail
+from streams.commands import replaying
+from streams.lake import catalog, landed
+from streams.lake.compaction import Compactor
+
+TOPIC_NAMES = {topic: f"t.{topic}" for topic in land_worker.TOPICS}
+
+
+class FakeConsumer:
+    """Hands out what is assigned, a few messages at a time, then stops the worker."""
+
+    def __init__(self) -> None:
+        self.worker: land_worker.LandWorker | None = None
+        self.left: list[Any] = []
+        self.closed = False
+
+    def assign(self, places: list[Any]) -> None:
+        starts = {(place.topic, place.partition): place.offset for place in places}
+        for message in FEED:
+            start = starts[TOPIC_NAMES[message.topic()], message.partition()]
+            if message.offset() >= start:
+                self.left.append(message)
+
+    def consume(self, _most: int, _seconds: float) -> list[Any]:
+        taken, self.left = self.left[:4], self.left[4:]
+        if not taken:
+            assert self.worker is not None
+            self.worker.stop(15, None)
+        return taken
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def consumer(monkeypatch: pytest.MonkeyPatch) -> FakeConsumer:
+    fake = FakeConsumer()
+    monkeypatch.setattr(tail, "consumer", lambda _settings, _name: fake)
+    monkeypatch.setattr(feed, "partitions", lambda _client, _settings, _topic: 1)
+    monkeypatch.setattr(tail, "bounds", lambda _reader, _topic, _partition: (0, 1_000))
+    return fake
+
+
+def worker_of(root: Path, consumer: FakeConsumer) -> land_worker.LandWorker:
+    worker = land_worker.LandWorker(settings.load(lake=root, state=root.parent, prefix="t."))
+    worker.names = {topic: topic for topic in land_worker.TOPICS}
+    consumer.worker = worker
+    return worker
+
+
+def test_a_worker_lands_everything_and_goes_on_where_it_was(
+    tmp_path: Path, consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(land_worker, "FLUSH_ROWS", 5)
+    monkeypatch.setattr(land_worker, "COMPACT_SECONDS", 0.0)
+    worker_of(tmp_path / "lake", consumer).run()
+    assert consumer.closed and not consumer.left
+    again = worker_of(tmp_path / "lake", consumer)
+    again.run()
+    land(tmp_path / "whole")
+    assert visible(tmp_path / "lake") == visible(tmp_path / "whole")
+    with catalog.connect(tmp_path / "lake") as connection:
+        assert connection.sql("select count(*) from orders").fetchall() > [(0,)]
+
+
+def test_a_failing_compaction_does_not_stop_landing(
+    tmp_path: Path, consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_self: Compactor, _now: float) -> bool:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(land_worker, "COMPACT_SECONDS", 0.0)
+    monkeypatch.setattr(Compactor, "step", fail)
+    worker_of(tmp_path / "lake", consumer).run()
+    assert "landing goes on" in capfd.readouterr().err
+    land(tmp_path / "whole")
+    assert visible(tmp_path / "lake") == visible(tmp_path / "whole")
+
+
+def test_a_journal_that_does_not_hold_the_position_is_told(
+    tmp_path: Path, consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker_of(tmp_path / "lake", consumer).run()
+    monkeypatch.setattr(tail, "bounds", lambda _reader, _topic, _partition: (0, 0))
+    with pytest.raises(
+        land_worker.LakeError, match=r"expected journal 0 to hold offset .*, it has 0 to 0: made anew"
+    ):
+        worker_of(tmp_path / "lake", consumer).run()
+
+
+def test_a_recording_can_be_replayed_into_the_same_folder_again(tmp_path: Path) -> None:
+    rulebook = (HANDMADE.parents[2] / "infra" / "rulebook" / "default.toml").read_text()
+    lake = tmp_path / "OUT"
+    for name in ("11_two_passes", "14_bad_input", "14_bad_input"):
+        assert replaying.run(HANDMADE / name, lake, rulebook) == 0
+    assert [path.name for path in lake.glob("*.duckdb")] == ["catalog.duckdb"]
+    with catalog.connect(lake) as connection:
+        assert connection.sql("select count(*) from quarantine").fetchall() == [(5,)]
+    assert landed.partitions(lake) == [0]
