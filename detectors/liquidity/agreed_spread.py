@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from detectors.liquidity.agreed_session import Schedule
+from detectors.liquidity.agreed_session import Schedule, Segment
 from detectors.liquidity.own_quotes import Levels, OwnQuotes, together
 from detectors.liquidity.quoted_spread import spread
 from detectors.trading_day import day_bounds, trading_day
@@ -19,6 +20,9 @@ from schemas.reference import MmAgreement
 if TYPE_CHECKING:
     from detectors.book import Order
     from detectors.market import Market
+
+KEPT_DAYS = 64  # whose sessions are remembered
+_scaled = lru_cache(maxsize=4_096)(parse)
 
 
 class Width(msgspec.Struct):
@@ -71,6 +75,15 @@ class Widths(msgspec.Struct):
     quotes: dict[str, MakerQuote] = {}
 
 
+class AgreedDay(NamedTuple):
+    """An agreement's session on one trading day, when the day is over, and whose it is."""
+
+    schedule: Schedule
+    last: int
+    affiliated: bool
+    accounts: list[str]
+
+
 class Agreements:
     """What is derived from reference data and the book: the agreements on an instrument and own quotes."""
 
@@ -78,7 +91,9 @@ class Agreements:
         directory = market.context.directory
         self.market, self.widths = market, widths
         self.facts = directory.agreement_versions(market.instrument)
-        self._schedules: dict[tuple[str, str], Schedule] = {}
+        self._days: dict[tuple[str, str], AgreedDay] = {}
+        self._spreads: dict[tuple[str, int], tuple[tuple[int, int], int | None]] = {}
+        self._quotes = 0  # makers' quotes so far
         accounts: set[str] = set()
         for fact in (fact for facts in self.facts.values() for fact in facts):
             if fact.entity is not None:
@@ -101,20 +116,28 @@ class Agreements:
             bids = {quote.bid_px: quote.bid_size} if quote.bid_px and quote.bid_size else {}
             asks = {quote.ask_px: quote.ask_size} if quote.ask_px and quote.ask_size else {}
             kept[account] = MakerQuote(quote.seq, bids, asks)
+            self._quotes += 1
             self.widths.touched[account] = Evidence("quote", quote.quote_id or account, quote.seq)
 
     def zone(self, agreement: str) -> str:
         """Return the agreement's zone (the first by name, if it changes), or the venue's."""
         return min(fact.zone or self.market.context.zone for fact in self.facts[agreement])
 
-    def schedule(self, agreement: str, day: str) -> Schedule:
-        """Return the session of an agreement's trading day."""
-        found = self._schedules.get((agreement, day))
+    def _day(self, agreement: str, day: str) -> AgreedDay:
+        found = self._days.get((agreement, day))
         if found is None:
-            market = self.market
-            found = self._schedules[agreement, day] = Schedule(
-                market.context.directory, market.instrument, self.facts[agreement], day, market.context.zone
-            )
+            if len(self._days) >= KEPT_DAYS:
+                self._days, self._spreads = {}, {}
+            market, directory = self.market, self.market.context.directory
+            schedule = Schedule(directory, market.instrument, self.facts[agreement], day, market.context.zone)
+            last, affiliated = day_bounds(day, self.zone(agreement))[1], False
+            if schedule.segments:
+                last = schedule.span[1]
+                affiliated = any(
+                    market.party(account, schedule.start).role == "affiliated_mm"
+                    for account in schedule.segments[0].accounts
+                )
+            found = self._days[agreement, day] = AgreedDay(schedule, last, affiliated, schedule.accounts())
         return found
 
     def run(self, agreement: str, width: Width | None, start: int, end: int, known: bool) -> Run:
@@ -126,25 +149,17 @@ class Agreements:
         day = width.trading_day if width else _shift(trading_day(start, self.zone(agreement)), -1)
         width = width or Width(day)
         while True:
-            schedule = self.schedule(agreement, width.trading_day)
-            civil = day_bounds(width.trading_day, self.zone(agreement))[1]
-            last = schedule.span[1] if schedule.segments else civil
-            watched = bool(schedule.segments) and last > start and self._affiliated(schedule)
+            schedule, last, affiliated, accounts = self._day(agreement, width.trading_day)
+            watched = affiliated and last > start
             if watched:
                 self._weigh(schedule, width, start, min(end, last), known)
             if last > end:
                 break
             if watched:
-                over.append(Over(agreement, width, schedule.accounts(), schedule.start, last))
+                over.append(Over(agreement, width, accounts, schedule.start, last))
             width = Width(_shift(width.trading_day, 1))
-        now = [Over(agreement, width, schedule.accounts(), schedule.start, end)] if watched else []
+        now = Over(agreement, width, accounts, schedule.start, end) if watched else None
         return Run(width, over, now)
-
-    def _affiliated(self, schedule: Schedule) -> bool:
-        return any(
-            self.market.party(account, schedule.start).role == "affiliated_mm"
-            for account in schedule.segments[0].accounts
-        )
 
     def _weigh(self, schedule: Schedule, width: Width, start: int, end: int, known: bool) -> None:
         for segment in schedule.segments[schedule.index(start) :] if known else ():
@@ -154,17 +169,29 @@ class Agreements:
             terms = segment.terms
             if segment.phase != "continuous" or terms.max_spread_bps is None or last <= first:
                 continue
-            bids, asks = self._levels(terms, segment.accounts)
-            if not bids or not asks or min(asks) <= max(bids):
+            now = self._spread(segment)
+            if now is None:
                 continue
-            now = spread(max(bids), min(asks))
             width.two_sided += last - first
             width.spread += now * (last - first)
-            width.agreed += parse(terms.max_spread_bps) * (last - first)
+            width.agreed += _scaled(terms.max_spread_bps) * (last - first)
             if now > width.widest:
                 touched = (self.widths.touched.get(account) for account in segment.accounts)
                 width.widest = now
                 width.evidence = max(filter(None, touched), key=lambda record: record.seq, default=None)
+
+    def _spread(self, segment: Segment) -> int | None:
+        """Return the accounts' own spread (1e-6 bps), looked at again only if their quotes have changed."""
+        mark = (self._own.version, self._quotes)
+        key = (segment.terms.id, segment.start)
+        known = self._spreads.get(key)
+        if known is not None and known[0] == mark:
+            return known[1]
+        bids, asks = self._levels(segment.terms, segment.accounts)
+        two_sided = bool(bids) and bool(asks) and min(asks) > max(bids)
+        now = spread(max(bids), min(asks)) if two_sided else None
+        self._spreads[key] = (mark, now)
+        return now
 
     def _levels(self, terms: MmAgreement, accounts: tuple[str, ...]) -> tuple[Levels, Levels]:
         if terms.source == "orders":
@@ -178,7 +205,7 @@ class Run(msgspec.Struct):
 
     width: Width
     over: list[Over]
-    now: list[Over]
+    now: Over | None
 
 
 def _shift(day: str, days: int) -> str:

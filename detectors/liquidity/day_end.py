@@ -48,7 +48,9 @@ def judge_open_days(rule: Rule, market: Market, widths: Widths, start: int, end:
     for agreement in agreements.facts:
         width = widths.open.get(agreement)
         width = msgspec.structs.replace(width) if width is not None else None
-        found += agreements.run(agreement, width, start, end, known).now
+        now = agreements.run(agreement, width, start, end, known).now
+        if now is not None:
+            found.append(now)
     for over in sorted(found, key=lambda over: _breach(rule, market, _spread_anchor(over))):
         judge_spread(rule, market, over)
 
