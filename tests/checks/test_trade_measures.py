@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
-from agreement import TRADES, differences
+from agreement import RULEBOOK, TRADES, differences
 from test_quoting_obligation import entries
-from trade_markets import trade_market
+from trade_markets import affiliated_market, trade_market
 
 from detectors.runner import Output, Runner
 from schemas import codec
-from schemas.alerts import Alert
+from schemas.alerts import Alert, breach_id
+from schemas.decimals import text
 from schemas.metrics import SpreadDay, SpreadMinute
+from streams.replay import replay
 
 MARKETS = 60
 BLOCK = 10
 WITH_CLOCKS = 60
 HANDED_OVER = 15
+AFFILIATED = 120
+AgreedSpreads = dict[str, tuple[str, int, str]]  # by breach: status, ts, mean
+Generate = Callable[[int, Path], Path]
 OURS = ("spread_minutes", "spread_days")
 
 
@@ -73,10 +78,54 @@ def stands(outputs: Iterator[Output]) -> dict[str, bytes]:
     return found
 
 
-def test_clocks_publish_earlier_and_nothing_else(tmp_path: Path) -> None:
+def agreed_spreads(folder: Path) -> tuple[AgreedSpreads, AgreedSpreads]:
+    """Return the alerts on own quotes by breach, as `replay` and as the oracle has them."""
+    from oracle import _together
+    from oracle_agreed_spread import AgreedSpread
+    from oracle_market import Market
+    from oracle_recording import load
+
+    alerts = replay(folder, rulebook_text=RULEBOOK, strict=True).latest().values()
+    ours = {
+        alert.breach_id: (alert.status, alert.ts, str(alert.measures["tw_spread_bps"]))
+        for alert in alerts
+        if alert.rule == "spread_quality"
+    }
+    recording, findings = load(folder), []
+    for which in (1, 2):
+        if which == 1 or not recording.reference.same_in_both_passes:
+            judge = AgreedSpread(recording.reference.view(which))
+            Market("X", recording.entries["X"], recording.end_ts, judge.view).run(judge)
+            more = {"pass": which, "instance": "spread_quality", "instrument": "X"}
+            findings += [{**alert, **more} for alert in judge.alerts]
+    if recording.reference.same_in_both_passes:
+        findings += [{**alert, "pass": 2} for alert in findings]
+    theirs = {
+        breach_id(one["rule"], one["instance"], "X", tuple(one["anchor"])): (
+            one["status"],
+            one["ts"],
+            text(one["tw_spread_bps"], 6),
+        )
+        for one in _together(findings)
+    }
+    return ours, theirs
+
+
+def test_own_quotes_agree_with_the_oracle(tmp_path: Path) -> None:
+    statuses: Counter[str] = Counter()
+    for seed in range(AFFILIATED):
+        ours, theirs = agreed_spreads(affiliated_market(seed, tmp_path / f"seed-{seed}"))
+        assert ours == theirs, f"seed {seed}"
+        statuses.update(value[0] for value in ours.values())
+    print(f"compared the alerts of {AFFILIATED} markets: {dict(statuses)}")
+    assert statuses["confirmed"] > 5
+
+
+@pytest.mark.parametrize("generate", [trade_market, affiliated_market])
+def test_clocks_publish_earlier_and_nothing_else(generate: Generate, tmp_path: Path) -> None:
     compared = 0
     for seed in range(WITH_CLOCKS):
-        folder = trade_market(seed, tmp_path / f"seed-{seed}")
+        folder = generate(seed, tmp_path / f"seed-{seed}")
         without = stands(run(folder, None))
         assert stands(run(folder, Random(seed))) == without, f"seed {seed}"
         compared += len(without)
@@ -104,11 +153,12 @@ def test_a_minute_is_published_at_its_end_and_with_what_became_of_its_trades(tmp
     assert kinds["revision 2"] > 0  # busts and corrections of minutes that are over
 
 
-def test_a_runner_restored_at_any_entry_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("generate", [trade_market, affiliated_market])
+def test_a_runner_restored_at_any_entry_goes_on(generate: Generate, tmp_path: Path) -> None:
     compared = outputs = 0
     for seed in range(HANDED_OVER):
         straight, passed_on = Runner(strict=True), Runner(strict=True)
-        for entry in entries(trade_market(seed, tmp_path / f"seed-{seed}"), Random(seed)):
+        for entry in entries(generate(seed, tmp_path / f"seed-{seed}"), Random(seed)):
             wanted = [codec.canonical(output) for output in straight.apply(entry)]
             assert [codec.canonical(output) for output in passed_on.apply(entry)] == wanted, (seed, entry)
             snapshot = passed_on.snapshot()

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from maker_markets import maker_market
 from presence import SECOND, write
 
 MIDNIGHT = 1_772_467_200 * SECOND  # in Hong Kong, 2026-03-03
@@ -229,3 +230,33 @@ def trade_market(seed: int, folder: Path) -> Path:
         if random.random() < 0.3:
             reference += f"recorded_at = {start + random.choice((-SECOND, 5 * SECOND))}\n"
     return write(folder, reference, takers.records)
+
+
+OPERATED = """
+[[affiliations]]
+parent = "client"
+child = "maker"
+control_pct = "100"
+[[affiliations]]
+parent = "client"
+child = "rival"
+control_pct = "75"
+valid_from = {start}
+[[mm_registrations]]
+account = "MM-1"
+instruments = ["*"]
+affiliated = true
+[[mm_registrations]]
+account = "MM-3"
+instruments = ["X"]
+affiliated = true
+recorded_at = {start}
+"""
+
+
+def affiliated_market(seed: int, folder: Path) -> Path:
+    """Write a market of `maker_markets` whose makers belong to the operator, for own spreads."""
+    written = maker_market(seed, folder) / "reference.toml"
+    start = Random(seed).choice((0, 1_772_953_200, 1_774_746_000, 1_772_409_600)) * SECOND
+    written.write_text(written.read_text(encoding="utf-8") + OPERATED.format(start=start), encoding="utf-8")
+    return folder
