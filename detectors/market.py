@@ -103,6 +103,14 @@ class Market:
         self.out: list[Alert | Metric] = []
         self.states: dict[str, Any] = {rule.instance.name: rule.State() for rule in context.rules}
         self.transitions = Transitions(self)
+        self.open()
+
+    def open(self) -> None:
+        """Let rules set up what they derive: of a market that is new, restored, or knows new facts."""
+        self.changes = self.context.changes
+        self.book.watchers.clear()
+        for rule, state in self._hooked("on_open"):
+            self._guard(rule, rule.on_open, state)
 
     # ---- services for rules -------------------------------------------------------------------------
 
@@ -244,6 +252,8 @@ class Market:
 
     def apply(self, entry: EventEntry) -> None:
         """Apply one event by the journal rule; outputs are appended to `out`."""
+        if self.changes != self.context.changes:
+            self.open()
         first = not self.sequence.started
         verdict = self.sequence.classify(entry.seq)
         if verdict is Verdict.REPEAT:
@@ -311,10 +321,14 @@ class Market:
 
     def clock(self, ts: int, end: bool) -> None:
         """No event with ts <= `ts` is still to come: decide what is due."""
+        if self.changes != self.context.changes:
+            self.open()
         if self.book.turn is not None and self.book.turn.ts <= ts:
             self.settle()
         if self.own_time is not None and self.own_time <= ts:
             self.transitions.check_crossed(self.own_time, max(ts, self.own_time + 1))
+            for rule, state in self._hooked("on_due"):
+                self._guard(rule, rule.on_due, state, self.own_time, ts, self.time_known, False)
         self._fire(ts + 1)
         self.now = ts
         self.time = max(self.time, ts)
@@ -361,6 +375,8 @@ class Market:
                 self.time = max(self.time, ts)
         elif ts > own and counts:
             self.transitions.check_crossed(own, ts)
+            for rule, state in self._hooked("on_due"):
+                self._guard(rule, rule.on_due, state, own, ts, self.time_known, True)
             self._fire(ts)
             for rule, state in self._hooked("on_time"):
                 self._guard(rule, rule.on_time, state, own, ts, self.time_known)
@@ -571,6 +587,7 @@ class Market:
         for name, raw in data.rules.items():
             rule = context.by_name[name]
             market.states[name] = codec.decode(raw, type=rule.State)
+        market.open()
         return market
 
     def other_side(self, side: Side) -> Side:
