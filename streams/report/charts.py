@@ -1,0 +1,156 @@
+"""An instrument's minutes as one SVG: spread and depth with and without affiliates, and how time was spent.
+
+Numbers become floats here, where they become positions on paper; what is printed as a number never does.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from detectors.trading_day import day_bounds
+from streams.report.queries import Scope
+from streams.report.results import Minutes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MINUTE = 60_000_000_000  # ns
+WITH, WITHOUT, INK, GRID = "#0b4f8a", "#c2571a", "#222222", "#dddddd"
+TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 180, 240)  # minutes
+# How a minute was spent, from the bottom: column, colour, hatch (so that it reads in black and white, too).
+TIMES = (
+    ("two-sided in both, s", "#9ec5e8", ""),
+    ("two-sided only with them, s", "#0b4f8a", ""),
+    ("one-sided, s", "#f3c99b", ""),
+    ("crossed, s", "#b3261e", ""),
+    ("excluded, s", "#bdbdbd", "////"),
+    ("unknown, s", "#ffffff", "\\\\"),
+)
+STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
+    "font.size": 9,
+    "svg.fonttype": "none",  # text stays text: small, searchable, in the reader's own fonts
+    "hatch.linewidth": 0.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "path.simplify": False,
+}
+
+
+def svg(minutes: Minutes, scope: Scope, name: str) -> str:
+    """Return the chart as an `<svg>` element, the same for the same numbers; `name` begins every id in it."""
+    import matplotlib
+    import matplotlib.style
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.style.context(["default", {**STYLE, "svg.hashsalt": name}], after_reset=True):
+        figure = Figure(figsize=(11.2, 5.4), layout="constrained")
+        FigureCanvasSVG(figure)
+        spread, depth, spent = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.5))
+        edges, column = _columns(minutes, scope)
+        _pair(spread, edges, column("spread with, bps"), column("spread without, bps"), "spread, bps")
+        _pair(depth, edges, column("depth with"), column("depth without"), "depth, quote")
+        spread.legend(
+            loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.2, reverse=True
+        )
+        _spent(spent, edges, [column(title) for title, _, _ in TIMES])
+        _clock(spent, edges, scope)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return _inline(text.getvalue(), name)
+
+
+def description(minutes: Minutes) -> str:
+    """Return what the chart shows, for those who do not see it; it names no number, the tables do."""
+    first, *_, last = [*minutes.result.column("minute")] * 2
+    return (
+        f"{minutes.instrument}, minutes {first} to {last}: time-weighted quoted spread, and displayed depth "
+        "within 25 basis points of the mid on both sides together, each with and without the affiliates' orders; "
+        "below, how each minute was spent. Least and greatest spread are in the table of the charts' minutes."
+    )
+
+
+def _columns(minutes: Minutes, scope: Scope) -> tuple[list[float], Any]:
+    """Return the minutes' edges, in minutes of the day, and a function from column name to values.
+
+    Minutes that the lake lacks are in between, without values: a line must not bridge them.
+    """
+    start, _ = day_bounds(scope.day, scope.zone)
+    numbers = [(ns - start) // MINUTE for ns in minutes.result.column("minute_ns")]
+    first, last = numbers[0], numbers[-1]
+
+    def column(name: str) -> list[float]:
+        found = dict(zip(numbers, minutes.result.column(name), strict=True))
+        return [_float(found.get(number)) for number in range(first, last + 1)]
+
+    return [float(number) for number in range(first, last + 2)], column
+
+
+def _float(value: Decimal | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _pair(
+    axes: Axes, edges: Sequence[float], with_them: Sequence[float], without: Sequence[float], what: str
+) -> None:
+    for values, colour, line, label in (
+        (without, WITHOUT, (0, (3, 1.2)), "without affiliates"),
+        (with_them, WITH, "solid", "with affiliates"),
+    ):
+        axes.stairs(values, edges, baseline=None, color=colour, linestyle=line, linewidth=1.5, label=label)
+    axes.set_ylabel(what)
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.yaxis.set_major_formatter("{x:,.6g}")
+
+
+def _spent(axes: Axes, edges: Sequence[float], columns: Sequence[Sequence[float]]) -> None:
+    floor = [0.0] * (len(edges) - 1)
+    for (title, colour, hatch), values in zip(TIMES, columns, strict=True):
+        if not any(value > 0 for value in values):
+            continue
+        roof = [low + (0 if math.isnan(value) else value) for low, value in zip(floor, values, strict=True)]
+        axes.stairs(
+            roof, edges, baseline=floor, fill=True, facecolor=colour, edgecolor="#777777", linewidth=0,
+            hatch=hatch or None, label=title.removesuffix(", s"),
+        )  # fmt: skip
+        floor = roof
+    axes.set_ylim(0, 60)
+    axes.set_yticks([0, 30, 60])
+    axes.set_ylabel("s of minute")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.45), ncols=6, frameon=False)
+
+
+def _clock(axes: Axes, edges: Sequence[float], scope: Scope) -> None:
+    """Label the venue's own time; on a day with daylight saving it is not the distance from midnight."""
+    start, _ = day_bounds(scope.day, scope.zone)
+    step = next((step for step in TICKS if (edges[-1] - edges[0]) / step <= 12), TICKS[-1])
+    ticks = range(-(-int(edges[0]) // step) * step, int(edges[-1]) + 1, step)
+    zone = ZoneInfo(scope.zone)
+    times = [datetime.fromtimestamp((start + tick * MINUTE) // 1_000_000_000, UTC) for tick in ticks]
+    axes.set_xticks(list(ticks), [f"{time.astimezone(zone):%H:%M}" for time in times])
+    axes.set_xlim(edges[0], edges[-1])
+    axes.set_xlabel(f"{scope.day}, {scope.zone}", loc="right")
+
+
+def _inline(text: str, name: str) -> str:
+    """Return the element without the file around it, its ids made unlike those of another chart on the page."""
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)  # a style would be the page's, too
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'(xlink:href="|url\()#', rf"\1#{name}-", text)
+    return text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
