@@ -69,17 +69,20 @@ def svg(minutes: Minutes, scope: Scope, name: str) -> str:
         _spent(spent, edges, [column(title) for title, _, _ in TIMES])
         _clock(spent, edges, scope)
         text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(
+            text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        )
     return _inline(text.getvalue(), name)
 
 
 def description(minutes: Minutes) -> str:
     """Return what the chart shows, for those who do not see it; it names no number, the tables do."""
-    first, *_, last = [*minutes.result.column("minute")] * 2
+    clock = minutes.result.column("minute")
     return (
-        f"{minutes.instrument}, minutes {first} to {last}: time-weighted quoted spread, and displayed depth "
-        "within 25 basis points of the mid on both sides together, each with and without the affiliates' orders; "
-        "below, how each minute was spent. Least and greatest spread are in the table of the charts' minutes."
+        f"{minutes.instrument}, minutes {clock[0]} to {clock[-1]}: time-weighted quoted spread, and "
+        "displayed depth within 25 basis points of the mid on both sides together, each with and without the "
+        "affiliates' orders; below, how each minute was spent. Least and greatest spreads are in the table "
+        "of the charts' minutes."
     )
 
 
@@ -148,9 +151,11 @@ def _clock(axes: Axes, edges: Sequence[float], scope: Scope) -> None:
 
 
 def _inline(text: str, name: str) -> str:
-    """Return the element without the file around it, its ids made unlike those of another chart on the page."""
+    """Return the element without the file around it, its ids unlike those of other charts on the page."""
     text = text[text.index("<svg") :]
-    text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)  # a style would be the page's, too
+    text = re.sub(
+        r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL
+    )  # a style would be the page's, too
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(xlink:href="|url\()#', rf"\1#{name}-", text)
     return text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)

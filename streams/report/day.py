@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
@@ -23,12 +24,13 @@ HONESTY = (
     "The operative paragraphs of the Hong Kong SFC's circular 26EC6 of 11 February 2026 could not be read. "
     "Nothing here says that a paragraph of it requires a value.",
     "No SFC number is known for spread, size, uptime or time windows: every threshold is a parameter of the "
-    "rulebook, dated, with the source it was borrowed from and whether we read that source (`fairbook rules`).",
+    "rulebook, dated, with the source it was borrowed from and whether that was read (`fairbook rules`).",
     "An alert describes arithmetic on evidence and asks for review. It never says that anybody manipulated "
     "anything.",
     '"Without affiliates" is the book with their orders struck out and nothing else changed. ' + CAUTION,
     "Fairbook stands beside the venue's independent surveillance vendor; it does not replace one.",
 )
+GAP = 2  # characters between a table's columns, and one at either edge
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
@@ -78,14 +80,14 @@ def _statement(row: dict[str, str], difference: int | None) -> str:
     how = "narrower with them" if difference > 0 else "wider with them" if difference < 0 else "no difference"
     return (
         f"{row['instrument']}: over the {row['compared, s']} s in which the book was two-sided both with and "
-        f"without the affiliates' orders, the time-weighted quoted spread was {row['with affiliates, bps']} bps "
-        f"with them and {row['without, bps']} bps with them struck out: without - with = "
+        f"without the affiliates' orders, the time-weighted quoted spread was {row['with affiliates, bps']} "
+        f"bps with them and {row['without, bps']} bps with them struck out: without - with = "
         f"{row['without - with, bps']} bps, {how}.{more}"
     )
 
 
 def html(day: Day) -> str:
-    """Return the report as one HTML document: no script, nothing from elsewhere, the same for the same lake."""
+    """Return the report as one HTML document: no script, nothing from elsewhere, equal for equal lakes."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -145,7 +147,7 @@ def show(day: Day, console: Console, *, sql: bool = False) -> None:
         for result in results:
             console.print(Text(f"\n{result.query.title}", style="bold"))
             if result.rows:
-                console.print(_table(result))
+                _rows(console, result)
             else:
                 console.print(Text(result.nothing, style="dim italic"))
             if result.query.note and result.rows:
@@ -157,37 +159,77 @@ def show(day: Day, console: Console, *, sql: bool = False) -> None:
         console.print(Text(f"- {rule}", style="dim"))
 
 
-def _table(result: Result) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+def _rows(console: Console, result: Result) -> None:
+    """Print a table; in parts where the console is too narrow, since half a number is another number."""
     cells = result.cells()
-    for at, (name, numeric) in enumerate(zip(result.headings(), result.numeric, strict=True)):
-        whole = numeric or max(len(row[at]) for row in cells) <= 10
-        table.add_column(
-            Text(name), justify="right" if numeric else "left", overflow="fold", no_wrap=whole,
-            min_width=24 if name in LONG else None, vertical="top",
-        )  # fmt: skip
+    if any(name in LONG for name in result.columns):
+        _sentences(console, result, cells)
+        return
+    names = result.headings()
+    content = [max(len(row[at]) for row in cells) for at in range(len(names))]
+    widths = [max(width, len(name)) for width, name in zip(content, names, strict=True)]
+    if sum(widths) + GAP * len(widths) > console.width:  # headings may break, numbers never
+        words = [max(map(len, name.split(" "))) for name in names]
+        widths = [max(width, word) for width, word in zip(content, words, strict=True)]
+    keys = next((at for at, numeric in enumerate(result.numeric) if numeric), len(names))
+    for part in _parts(widths, keys, console.width):
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        for at in part:
+            if result.numeric[at]:
+                table.add_column(Text(names[at]), justify="right", width=widths[at])
+            else:
+                table.add_column(Text(names[at]), overflow="fold")
+        for row in cells:
+            table.add_row(*(Text(row[at]) for at in part))
+        console.print(table)
+
+
+def _parts(widths: list[int], keys: int, width: int) -> Iterator[list[int]]:
+    """Return the columns of each part, each with the first `keys` columns, as many as fit into `width`."""
+    leading = list(range(keys))
+    part: list[int] = []
+    for at in range(keys, len(widths)):
+        wanted = [*leading, *part, at]
+        if part and sum(widths[column] + GAP for column in wanted) > width:
+            yield leading + part
+            part = []
+        part.append(at)
+    yield leading + part
+
+
+def _sentences(console: Console, result: Result, cells: list[list[str]]) -> None:
+    console.print()
     for row in cells:
-        table.add_row(*map(Text, row))
-    return table
+        about = [
+            f"{name} {cell}" if numeric else cell
+            for name, numeric, cell in zip(result.columns, result.numeric, row, strict=True)
+            if name not in LONG
+        ]
+        console.print(Text("  ".join(about)))
+        for name, cell in zip(result.columns, row, strict=True):
+            if name in LONG:
+                console.print(Padding(Text(cell, style="dim"), (0, 0, 0, 4)))
 
 
 def _sql(console: Console, result: Result, wanted: bool) -> None:
     if wanted:
-        console.print(Syntax(result.sql, "sql", word_wrap=True, background_color="default", theme="ansi_light"))
+        console.print(
+            Syntax(result.sql, "sql", word_wrap=True, background_color="default", theme="ansi_light")
+        )
 
 
 def _lines(console: Console, minutes: Minutes) -> None:
     """Print spread with and without as two lines of blocks on one scale, from 0 to the greatest."""
     names = ("spread with, bps", "spread without, bps")
-    values = [[None if value is None else float(value) for value in minutes.result.column(name)] for name in names]
+    values = [
+        [None if value is None else float(value) for value in minutes.result.column(name)] for name in names
+    ]
     known = [value for line in values for value in line if value is not None]
     if not known:
         return
     clock = minutes.result.column("minute")
-    console.print(
-        Text(f"\n{minutes.instrument}, spread by minute, {clock[0]} to {clock[-1]}", style="bold")
-    )
-    width = max(10, min(console.width - 10, len(clock)))
+    console.print(Text(f"\n{minutes.instrument}, spread by minute, {clock[0]} to {clock[-1]}", style="bold"))
+    width = min(max(10, console.width - 10), len(clock))
     for label, line in zip(("with", "without"), values, strict=True):
         console.print(Text(f"{label:<8} " + "".join(_blocks(line, width, max(known)))))
 
@@ -195,6 +237,8 @@ def _lines(console: Console, minutes: Minutes) -> None:
 def _blocks(values: list[float | None], width: int, top: float) -> Iterator[str]:
     """Return `width` characters: the greatest value of each stretch, a blank where it has none."""
     for at in range(width):
-        stretch = values[at * len(values) // width : max((at + 1) * len(values) // width, at * len(values) // width + 1)]
+        stretch = values[
+            at * len(values) // width : max((at + 1) * len(values) // width, at * len(values) // width + 1)
+        ]
         found = [value for value in stretch if value is not None]
         yield BLOCKS[max(1, round(max(found) / top * 8))] if found and top else " "

@@ -14,7 +14,7 @@ PER_KIND = 20  # narratives shown of an instance and code
 
 
 class Query(NamedTuple):
-    """`needs`: relations or `relation.column`s that an older lake may not have. `note` explains the columns."""
+    """`needs`: relations or `relation.column`s that a lake may not have. `note` explains the columns."""
 
     key: str
     title: str
@@ -115,7 +115,8 @@ FINDINGS = Query(
     "findings",
     "What is wrong with the venue's own record",
     f"""
-select measures ->> 'kind' as kind, instrument, count(*) as findings, arg_min(narrative, ts_ns) as "first of them"
+select measures ->> 'kind' as kind, instrument, count(*) as findings,
+  arg_min(narrative, ts_ns) as "first of them"
 from alerts where rule = 'data_quality' and status <> 'retracted' and {_ALERTS_OF_THE_DAY}
 group by all order by all
 """,
@@ -125,19 +126,21 @@ PRESENCE = Query(
     "presence",
     "Presence and verdict",
     f"""
-select {_AGREEMENT}, instrument, required_pct as "required, %", presence_pct_low as "low, %",
-  presence_pct as "presence, %", presence_pct_high as "high, %", verdict
+select {_AGREEMENT},
+  instrument, verdict, required_pct as "required, %", presence_pct_low as "low, %",
+  presence_pct as "presence, %", presence_pct_high as "high, %"
 from presence_days where {_THE_DAY} order by instrument, agreement
 """,
-    "presence = compliant / (session - exempt - unknown); low takes all unknown time as not compliant, high as "
-    "compliant. Verdict: met if low reaches what is required, breach if high does not, else inconclusive.",
+    "presence = compliant / (session - exempt - unknown); low takes all unknown time as not compliant, high "
+    "as compliant. Verdict: met if low reaches what is required, breach if high does not, else inconclusive.",
     ("presence_days",),
 )
 PRESENCE_TIME = Query(
     "presence_time",
     "How the session was spent",
     f"""
-select {_AGREEMENT}, instrument, {seconds("session_ns")} as "session, s",
+select {_AGREEMENT},
+  instrument, {seconds("session_ns")} as "session, s",
   {seconds("compliant_ns")} as "compliant, s",
   {seconds("(session_ns - exempt_ns - unknown_ns - compliant_ns)")} as "not compliant, s",
   {seconds("unknown_ns")} as "unknown, s", {seconds("exempt_ns")} as "exempt, s"
@@ -150,7 +153,8 @@ EXEMPTIONS = Query(
     "exemptions",
     "Exemptions by reason",
     f"""
-select {_AGREEMENT}, instrument, key as reason, {seconds("(value::bigint)")} as "exempt, s"
+select {_AGREEMENT},
+  instrument, key as reason, {seconds("(value::bigint)")} as "exempt, s"
 from presence_days, json_each(exempt) where {_THE_DAY} order by all
 """,
     needs=("presence_days",),
@@ -163,19 +167,21 @@ with facts as (
   select payload::json as fact, payload::json ->> 'instrument' as instrument from journal_marks
   where kind = 'reference' and payload::json ->> 'fact' = 'mm_agreements'
 )
-select distinct fact ->> 'id' as agreement, coalesce(fact ->> 'account', fact ->> 'entity') as maker, instrument,
+select distinct fact ->> 'id' as agreement, coalesce(fact ->> 'account', fact ->> 'entity') as maker,
+  instrument,
   (fact ->> 'max_spread_bps')::decimal(28, 8) as "widest spread, bps",
   (fact ->> 'min_qty')::decimal(28, 8) as "least quantity, base",
-  (fact ->> 'presence_pct')::decimal(28, 8) as "presence, %", coalesce(fact ->> 'session_start', '00:00') || ' - ' ||
-  coalesce(fact ->> 'session_end', '24:00') as hours, coalesce(fact ->> 'zone', {zone}) as zone
+  (fact ->> 'presence_pct')::decimal(28, 8) as "presence, %",
+  coalesce(fact ->> 'session_start', '00:00') || ' - ' || coalesce(fact ->> 'session_end', '24:00') as hours,
+  coalesce(fact ->> 'zone', {zone}) as zone
 from facts where true{and_instrument} order by all
 """,
     "As the venue's reference data states it; where it states no presence, the rulebook's applies.",
 )
 
 _AFFILIATES_NOTE = (
-    "Without: the same book with the affiliates' orders struck out and nothing else changed. Compared over the "
-    "time in which both books are two-sided."
+    "Without: the same book with the affiliates' orders struck out and nothing else changed. Compared over "
+    "the time in which both books are two-sided."
 )
 BENEFIT = Query(
     "benefit",
@@ -242,14 +248,16 @@ MINUTES = Query(
     "The day's minutes",
     f"""
 select strftime(minute at time zone {{zone}}, '%H:%M') as "minute", minute_ns,
-  tw_spread_bps_common as "spread with, bps", tw_spread_bps_common_without_affiliates as "spread without, bps",
+  tw_spread_bps_common as "spread with, bps",
+  tw_spread_bps_common_without_affiliates as "spread without, bps",
   bid_depth_25bps_quote + ask_depth_25bps_quote as "depth with",
   bid_depth_25bps_quote_without_affiliates + ask_depth_25bps_quote_without_affiliates as "depth without",
   {seconds("common_ns")} as "two-sided in both, s",
   {seconds("(two_sided_ns - common_ns)")} as "two-sided only with them, s",
   {seconds("one_sided_ns")} as "one-sided, s", {seconds("crossed_ns")} as "crossed, s",
   {seconds("excluded_ns")} as "excluded, s", {seconds("unknown_ns")} as "unknown, s"
-from spread_minutes where minute_ns >= {{from_ns}} and minute_ns < {{to_ns}}{{and_instrument}} order by minute_ns
+from spread_minutes where minute_ns >= {{from_ns}} and minute_ns < {{to_ns}}{{and_instrument}}
+order by minute_ns
 """,
 )
 
@@ -261,8 +269,8 @@ select instrument, effective_n as "trades measured", effective_bps as "effective
   improvement_bps as "improvement, bps"
 from spread_days where {_THE_DAY} order by instrument
 """,
-    "Quantity-weighted means of 2 D (P - M0)/M0 and D (far touch - P)/M0; improvement is negative when an order "
-    "sweeps through several prices.",
+    "Quantity-weighted means of 2 D (P - M0)/M0 and D (far touch - P)/M0; improvement is negative when an "
+    "order sweeps through several prices.",
     ("spread_days.effective_bps", "spread_days.improvement_bps", "spread_days.effective_n"),
 )
 REALISED = Query(
@@ -275,8 +283,8 @@ from spread_days where {_THE_DAY}"""
         for h in (1, 10, 60)
     )
     + "\norder by all",
-    "What the side that provided liquidity kept after so many seconds, and how far the mid moved; effective = "
-    "realised + impact.",
+    "What the side that provided liquidity kept after so many seconds, and how far the mid moved; for the "
+    "same trades, effective = realised + impact.",
     tuple(f"spread_days.{name}" for h in (1, 10, 60)
           for name in (f"realised_{h}s_bps", f"impact_{h}s_bps", f"realised_{h}s_n")),
 )  # fmt: skip
@@ -336,11 +344,12 @@ BREACHES = Query(
     f"""
 select instance, coalesce(measures ->> 'code', measures ->> 'class', measures ->> 'check', '') as code,
   severity, count(*) filter (status = 'confirmed') as confirmed,
-  count(*) filter (status = 'provisional') as provisional, count(*) filter (status = 'retracted') as retracted,
-  count(*) filter (dq_degraded) as "on unsound data", sum(harm_qty::decimal(38, 8)) as "harm left, base"
+  count(*) filter (status = 'provisional') as provisional,
+  count(*) filter (status = 'retracted') as retracted,
+  count(*) filter (dq_degraded) as "on unsound data"
 from alerts where rule <> 'data_quality' and {_ALERTS_OF_THE_DAY} group by all order by all
 """,
-    "Retracted: what it rested on was cured, busted or corrected. Harm is summed over instruments of the rule.",
+    "Retracted: what it rested on was cured, busted, corrected or learnt late.",
 )
 NARRATIVES = Query(
     "narratives",
@@ -354,8 +363,8 @@ qualify row_number() over (
   order by severity = 'high' desc, severity = 'medium' desc, alerts.ts_ns, alert_id) <= {PER_KIND}
 order by instance, alerts.ts_ns, alert_id
 """,
-    f"Not those retracted; at most {PER_KIND} of a kind. `fairbook alerts list` has all of them, `fairbook alerts "
-    "show ALERT` the records each rests on.",
+    f"Not those retracted; at most {PER_KIND} of a kind. `fairbook alerts list` has all of them, `fairbook "
+    "alerts show ALERT` the records each rests on.",
 )
 
 SECTIONS = (
@@ -380,7 +389,8 @@ SECTIONS = (
     Section(
         "execution",
         "Execution quality and volume by role",
-        "Spread measures are of all trades of the instrument in the continuous book; volume is by role.",
+        "Spread measures are of all trades measured in an instrument: the lake has none by role. "
+        "Volume and fees are by role.",
         (EFFECTIVE, REALISED, UNMEASURED, VOLUME, ROLES),
     ),
     Section(

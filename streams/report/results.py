@@ -14,7 +14,7 @@ from streams.report import queries
 from streams.report.queries import Query, Scope, Section
 
 MISSING = "Not computed in this lake."
-NONE = "–"  # a null
+NONE = "\N{EN DASH}"  # a null
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL")
 CHARTS = 24  # instruments drawn at most: a page, not a book
 
@@ -32,7 +32,10 @@ class Result(NamedTuple):
     @property
     def nothing(self) -> str:
         """What stands in the place of a table without rows."""
-        return f"{MISSING} It has no {', '.join(self.missing)}." if self.missing else "None."
+        if not self.missing:
+            return "None."
+        more = f" and {len(self.missing) - 1} more" if len(self.missing) > 1 else ""
+        return f"{MISSING} It has no {self.missing[0]}{more}."
 
     def cells(self) -> list[list[str]]:
         """Return the rows as text: every digit, and in a column equally many decimals; a null is a dash."""
