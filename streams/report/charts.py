@@ -113,7 +113,7 @@ def _pair(
         (without, WITHOUT, (0, (3, 1.2)), "without affiliates"),
         (with_them, WITH, "solid", "with affiliates"),
     ):
-        axes.stairs(values, edges, baseline=None, color=colour, linestyle=line, linewidth=1.5, label=label)
+        axes.stairs(values, edges, baseline=None, color=colour, linestyle=line, linewidth=1.3, label=label)
     axes.set_ylabel(what)
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", color=GRID, linewidth=0.7)
@@ -126,12 +126,13 @@ def _spent(axes: Axes, edges: Sequence[float], columns: Sequence[Sequence[float]
     for (title, colour, hatch), values in zip(TIMES, columns, strict=True):
         if not any(value > 0 for value in values):
             continue
-        roof = [low + (0 if math.isnan(value) else value) for low, value in zip(floor, values, strict=True)]
+        # Where nothing is added nothing is drawn: else each kind would cost a path over the whole day.
+        roof = [low + value if value > 0 else math.nan for low, value in zip(floor, values, strict=True)]
         axes.stairs(
             roof, edges, baseline=floor, fill=True, facecolor=colour, edgecolor="#777777", linewidth=0,
             hatch=hatch or None, label=title.removesuffix(", s"),
         )  # fmt: skip
-        floor = roof
+        floor = [low if math.isnan(high) else high for low, high in zip(floor, roof, strict=True)]
     axes.set_ylim(0, 60)
     axes.set_yticks([0, 30, 60])
     axes.set_ylabel("s of minute")
@@ -156,6 +157,12 @@ def _inline(text: str, name: str) -> str:
     text = re.sub(
         r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL
     )  # a style would be the page's, too
+    text = re.sub(r'(?<= d=")[^"]*', _rounded, text)
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(xlink:href="|url\()#', rf"\1#{name}-", text)
     return text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
+
+
+def _rounded(path: re.Match[str]) -> str:
+    """Return a path with two decimals of a point: finer than any screen or printer."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", path[0])

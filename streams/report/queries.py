@@ -342,7 +342,8 @@ BREACHES = Query(
     "breaches",
     "Alerts by rule",
     f"""
-select instance, coalesce(measures ->> 'code', measures ->> 'class', measures ->> 'check', '') as code,
+select instance, coalesce(measures ->> 'code', measures ->> 'class', measures ->> 'check',
+    measures ->> 'kind', '') as code,
   severity, count(*) filter (status = 'confirmed') as confirmed,
   count(*) filter (status = 'provisional') as provisional,
   count(*) filter (status = 'retracted') as retracted,
@@ -359,7 +360,7 @@ select strftime(ts at time zone {{zone}}, '%H:%M:%S') as "time", instance, statu
   left(alert_id, 12) as alert
 from alerts where rule <> 'data_quality' and status <> 'retracted' and {_ALERTS_OF_THE_DAY}
 qualify row_number() over (
-  partition by instance, measures ->> 'code', measures ->> 'class', measures ->> 'check'
+  partition by instance, measures ->> 'code', measures ->> 'class', measures ->> 'check', measures ->> 'kind'
   order by severity = 'high' desc, severity = 'medium' desc, alerts.ts_ns, alert_id) <= {PER_KIND}
 order by instance, alerts.ts_ns, alert_id
 """,
