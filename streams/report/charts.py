@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MINUTE = 60_000_000_000  # ns
-WITH, WITHOUT, INK, GRID = "#0b4f8a", "#c2571a", "#222222", "#dddddd"
+INK, GRID = "#222222", "#dddddd"
+WITH = ("#0b4f8a", "solid", "with affiliates")
+WITHOUT = ("#c2571a", (0, (3, 1.2)), "without affiliates")
+WHOLE = ("#3c6e3c", "solid", "whole book")
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 180, 240)  # minutes
 # How a minute was spent, from the bottom: column, colour, hatch (so that it reads in black and white, too).
 TIMES = (
     ("two-sided in both, s", "#9ec5e8", ""),
     ("two-sided only with them, s", "#0b4f8a", ""),
+    ("two-sided, not known whose, s", "#c9d9c3", ""),
     ("one-sided, s", "#f3c99b", ""),
     ("crossed, s", "#b3261e", ""),
     ("excluded, s", "#bdbdbd", "////"),
@@ -60,9 +64,14 @@ def svg(minutes: Minutes, scope: Scope, name: str) -> str:
         figure = Figure(figsize=(11.2, 5.4), layout="constrained")
         FigureCanvasSVG(figure)
         spread, depth, spent = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.5))
-        edges, column = _columns(minutes, scope)
-        _pair(spread, edges, column("spread with, bps"), column("spread without, bps"), "spread, bps")
-        _pair(depth, edges, column("depth with"), column("depth without"), "depth, quote")
+        edges, column = columns(minutes, scope)
+        lines = [(column("spread with, bps"), *WITH), (column("spread without, bps"), *WITHOUT)]
+        if minutes.of_whole_book:
+            lines = [(column("spread of the whole book, bps"), *WHOLE)]
+        _lines(spread, edges, lines, "spread, bps")
+        _lines(
+            depth, edges, [(column("depth with"), *WITH), (column("depth without"), *WITHOUT)], "depth, quote"
+        )
         spread.legend(
             loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.2, reverse=True
         )
@@ -86,7 +95,7 @@ def description(minutes: Minutes) -> str:
     )
 
 
-def _columns(minutes: Minutes, scope: Scope) -> tuple[list[float], Any]:
+def columns(minutes: Minutes, scope: Scope) -> tuple[list[float], Any]:
     """Return the minutes' edges, in minutes of the day, and a function from column name to values.
 
     Minutes that the lake lacks are in between, without values: a line must not bridge them.
@@ -106,14 +115,12 @@ def _float(value: Decimal | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _pair(
-    axes: Axes, edges: Sequence[float], with_them: Sequence[float], without: Sequence[float], what: str
-) -> None:
-    for values, colour, line, label in (
-        (without, WITHOUT, (0, (3, 1.2)), "without affiliates"),
-        (with_them, WITH, "solid", "with affiliates"),
-    ):
-        axes.stairs(values, edges, baseline=None, color=colour, linestyle=line, linewidth=1.3, label=label)
+def _lines(axes: Axes, edges: Sequence[float], lines: Sequence[tuple[Any, ...]], what: str) -> None:
+    for values, colour, dashes, label in reversed(lines):  # the first on top
+        axes.stairs(values, edges, baseline=None, color=colour, linestyle=dashes, linewidth=1.3, label=label)
+    if all(math.isnan(value) for values, *_ in lines for value in values):
+        axes.text(0.5, 0.5, "none known", transform=axes.transAxes, ha="center", va="center", color="#777777")
+        axes.set_yticks([0])
     axes.set_ylabel(what)
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", color=GRID, linewidth=0.7)

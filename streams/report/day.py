@@ -59,13 +59,23 @@ def statements(day: Day) -> list[str]:
     if not benefit.rows:
         return ["The lake holds no spread of this day (it is written when the day has ended)."]
     differences = benefit.column("without - with, bps")
-    return [
-        _statement(row, difference)
-        for row, difference in zip(benefit.records(), differences, strict=True)
-    ]  # fmt: skip
+    said, unseen = [], []
+    for row, difference in zip(benefit.records(), differences, strict=True):
+        if row["known from"] == "no two-sided book":
+            unseen.append(row["instrument"])
+        else:
+            said.append(_statement(row, difference))
+    if unseen:
+        said.append(f"At no time is the book known to be two-sided: {', '.join(unseen)}.")
+    return said
 
 
 def _statement(row: dict[str, str], difference: int | None) -> str:
+    if row["known from"] == "venue's quotes":
+        return (
+            f"{row['instrument']}: the record has the venue's quotes only. It is not known whose orders they "
+            "are made of, so there is nothing to compare."
+        )
     alone = row["two-sided only with them, s"]
     more = (
         " At no time was the book two-sided only with their orders."
@@ -220,9 +230,12 @@ def _sql(console: Console, result: Result, wanted: bool) -> None:
 
 def _lines(console: Console, minutes: Minutes) -> None:
     """Print spread with and without as two lines of blocks on one scale, from 0 to the greatest."""
-    names = ("spread with, bps", "spread without, bps")
+    names = {"with": "spread with, bps", "without": "spread without, bps"}
+    if minutes.of_whole_book:
+        names = {"whole": "spread of the whole book, bps"}
     values = [
-        [None if value is None else float(value) for value in minutes.result.column(name)] for name in names
+        [None if value is None else float(value) for value in minutes.result.column(name)]
+        for name in names.values()
     ]
     known = [value for line in values for value in line if value is not None]
     if not known:
@@ -230,7 +243,7 @@ def _lines(console: Console, minutes: Minutes) -> None:
     clock = minutes.result.column("minute")
     console.print(Text(f"\n{minutes.instrument}, spread by minute, {clock[0]} to {clock[-1]}", style="bold"))
     width = min(max(10, console.width - 10), len(clock))
-    for label, line in zip(("with", "without"), values, strict=True):
+    for label, line in zip(names, values, strict=True):
         console.print(Text(f"{label:<8} " + "".join(_blocks(line, width, max(known)))))
 
 

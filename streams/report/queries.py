@@ -189,10 +189,12 @@ BENEFIT = Query(
     f"""
 select instrument, {seconds("common_ns")} as "compared, s", tw_spread_bps_common as "with affiliates, bps",
   tw_spread_bps_common_without_affiliates as "without, bps", benefit_bps as "without - with, bps",
-  {seconds("two_sided_only_with_affiliates_ns")} as "two-sided only with them, s"
+  {seconds("two_sided_only_with_affiliates_ns")} as "two-sided only with them, s",
+  case when two_sided_ns = 0 then 'no two-sided book' when bid_depth_25bps_base is null then 'venue''s quotes'
+    else 'orders' end as "known from"
 from spread_days where {_THE_DAY} order by instrument
 """,
-    _AFFILIATES_NOTE,
+    f"{_AFFILIATES_NOTE} Of the venue's quotes it is not known whose orders they are made of.",
 )
 OWN_TIME = Query(
     "own_time",
@@ -248,12 +250,14 @@ MINUTES = Query(
     "The day's minutes",
     f"""
 select strftime(minute at time zone {{zone}}, '%H:%M') as "minute", minute_ns,
-  tw_spread_bps_common as "spread with, bps",
+  tw_spread_bps as "spread of the whole book, bps", tw_spread_bps_common as "spread with, bps",
   tw_spread_bps_common_without_affiliates as "spread without, bps",
   bid_depth_25bps_quote + ask_depth_25bps_quote as "depth with",
   bid_depth_25bps_quote_without_affiliates + ask_depth_25bps_quote_without_affiliates as "depth without",
   {seconds("common_ns")} as "two-sided in both, s",
-  {seconds("(two_sided_ns - common_ns)")} as "two-sided only with them, s",
+  if(bid_depth_25bps_base is null, 0, {seconds("(two_sided_ns - common_ns)")})
+    as "two-sided only with them, s",
+  if(bid_depth_25bps_base is null, {seconds("two_sided_ns")}, 0) as "two-sided, not known whose, s",
   {seconds("one_sided_ns")} as "one-sided, s", {seconds("crossed_ns")} as "crossed, s",
   {seconds("excluded_ns")} as "excluded, s", {seconds("unknown_ns")} as "unknown, s"
 from spread_minutes where minute_ns >= {{from_ns}} and minute_ns < {{to_ns}}{{and_instrument}}

@@ -65,6 +65,11 @@ class Minutes(NamedTuple):
     instrument: str
     result: Result
 
+    @property
+    def of_whole_book(self) -> bool:
+        """Whether the book without affiliates has no spread to compare, or is not known (venue's quotes)."""
+        return not any(value is not None for value in self.result.column("spread with, bps"))
+
 
 class Day(NamedTuple):
     """A day's results in the report's order. `empty`: the lake holds no record of it, in words."""

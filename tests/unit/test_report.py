@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import subprocess
 import sys
@@ -19,9 +20,9 @@ from streams.cli import app
 from streams.lake import catalog
 from streams.lake.writer import LakeWriter
 from streams.replay import replay
+from streams.report import charts, queries, results
 from streams.report import day as page
-from streams.report import queries, results
-from streams.report.results import Day, Result
+from streams.report.results import Day, Minutes, Result
 
 DAY = "2026-03-02"
 HOSTILE = '<script>alert("1")</script>&\\u001b[31m\\u202e'  # as JSON and TOML write it
@@ -208,9 +209,9 @@ def test_the_words_state_the_querys_numbers_and_no_cause(found: Day) -> None:
         numbers = {
             Decimal(text.replace(",", "")) for text in re.findall(r"(?<= )-?[\d,]*\d(?:\.\d+)?", sentence)
         }
-        wanted = {value for value in row[1:] if value}
+        wanted = {value for value in row[1:6] if value}
         compared += len(wanted)
-        assert wanted <= numbers <= set(row[1:])
+        assert wanted <= numbers <= set(row[1:6])
         assert not re.search(r"because|due to|thanks|caused|improved by|led to", sentence)
     print(f"compared {compared} numbers")
     assert compared > 12
@@ -222,7 +223,7 @@ def test_the_words_state_the_querys_numbers_and_no_cause(found: Day) -> None:
 )
 def test_the_words_say_which_way(found: Day, difference: str, said: str) -> None:
     benefit = found.result(queries.BENEFIT)
-    row = ("X", Decimal(60), Decimal(1), Decimal(1), Decimal(difference), Decimal("2.5"))
+    row = ("X", Decimal(60), Decimal(1), Decimal(1), Decimal(difference), Decimal("2.5"), "orders")
     (sentence,) = page.statements(with_benefit(found, benefit._replace(rows=(row,))))
     assert f"{Decimal(difference)} bps, {said}." in sentence
     assert sentence.endswith("In another 2.5 s the book was two-sided only with their orders.")
@@ -231,9 +232,14 @@ def test_the_words_say_which_way(found: Day, difference: str, said: str) -> None
 def test_the_words_say_that_there_is_nothing_to_compare(found: Day) -> None:
     benefit = found.result(queries.BENEFIT)
     row = ("X", Decimal(0), None, None, None, Decimal(0))
-    (sentence,) = page.statements(with_benefit(found, benefit._replace(rows=(row,))))
-    assert "nothing to compare" in sentence
-    assert sentence.endswith("At no time was the book two-sided only with their orders.")
+    rows = tuple(
+        (*row, known) for known in ("orders", "venue's quotes", "no two-sided book", "no two-sided book")
+    )
+    orders, quotes, unseen = page.statements(with_benefit(found, benefit._replace(rows=rows)))
+    assert "nothing to compare" in orders
+    assert orders.endswith("At no time was the book two-sided only with their orders.")
+    assert "not known whose orders" in quotes
+    assert unseen == "At no time is the book known to be two-sided: X, X."
 
 
 def with_benefit(found: Day, benefit: Result) -> Day:
@@ -291,6 +297,38 @@ def test_the_file_fetches_nothing_and_can_be_read_aloud(document: str) -> None:
 def test_the_same_lake_gives_the_same_bytes(lake: Path, document: str) -> None:
     assert page.html(results.collect(lake, DAY)) == document
     assert RUN.invoke(app, ["report", "day", DAY, "--lake", str(lake), "--html", "/dev/null"]).exit_code == 0
+
+
+def altered(minutes: Minutes, columns: dict[str, object]) -> Minutes:
+    """Return an instrument's minutes with other values in the columns named, the same in each row."""
+    result = minutes.result
+    rows = tuple(
+        tuple(columns.get(name, value) for name, value in zip(result.columns, row, strict=True))
+        for row in result.rows
+    )
+    return minutes._replace(result=result._replace(rows=rows))
+
+
+def test_where_only_quotes_are_known_the_whole_book_is_drawn(found: Day) -> None:
+    both = charts.svg(found.minutes[0], found.scope, "a")
+    assert ">with affiliates<" in both and ">without affiliates<" in both
+    assert ">whole book<" not in both and "none known" not in both
+    unknown = dict.fromkeys(("spread with, bps", "spread without, bps", "depth with", "depth without"))
+    whole = charts.svg(altered(found.minutes[0], unknown), found.scope, "a")
+    assert ">whole book<" in whole and "none known" in whole
+    assert ">with affiliates<" not in whole
+
+
+def test_a_line_does_not_bridge_minutes_that_are_not_there(found: Day) -> None:
+    minutes = found.minutes[0]
+    first = minutes.result.rows[0]
+    at = minutes.result.columns.index("minute_ns")
+    later = (*first[:at], first[at] + 3 * charts.MINUTE, *first[at + 1 :])
+    edges, column = charts.columns(
+        minutes._replace(result=minutes.result._replace(rows=(first, later))), found.scope
+    )
+    assert edges == [540, 541, 542, 543, 544]  # 09:00 is the 540th minute of the day
+    assert [math.isnan(value) for value in column("spread with, bps")] == [False, True, True, False]
 
 
 def test_it_says_what_it_is_of(found: Day, document: str) -> None:
