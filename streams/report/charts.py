@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from detectors.trading_day import day_bounds
 from streams.report.queries import Scope
-from streams.report.results import Minutes
+from streams.report.results import Minutes, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +88,7 @@ def description(minutes: Minutes) -> str:
     """Return what the chart shows, for those who do not see it; it names no number, the tables do."""
     clock = minutes.result.column("minute")
     return (
-        f"{minutes.instrument}, minutes {clock[0]} to {clock[-1]}: time-weighted quoted spread, and "
+        f"{shown(minutes.instrument)}, minutes {clock[0]} to {clock[-1]}: time-weighted quoted spread, and "
         "displayed depth within 25 basis points of the mid on both sides together, each with and without the "
         "affiliates' orders; below, how each minute was spent. Least and greatest spreads are in the table "
         "of the charts' minutes."
@@ -128,9 +128,9 @@ def _lines(axes: Axes, edges: Sequence[float], lines: Sequence[tuple[Any, ...]],
     axes.yaxis.set_major_formatter("{x:,.6g}")
 
 
-def _spent(axes: Axes, edges: Sequence[float], columns: Sequence[Sequence[float]]) -> None:
+def _spent(axes: Axes, edges: Sequence[float], kinds: Sequence[Sequence[float]]) -> None:
     floor = [0.0] * (len(edges) - 1)
-    for (title, colour, hatch), values in zip(TIMES, columns, strict=True):
+    for (title, colour, hatch), values in zip(TIMES, kinds, strict=True):
         if not any(value > 0 for value in values):
             continue
         # Where nothing is added nothing is drawn: else each kind would cost a path over the whole day.
@@ -161,9 +161,8 @@ def _clock(axes: Axes, edges: Sequence[float], scope: Scope) -> None:
 def _inline(text: str, name: str) -> str:
     """Return the element without the file around it, its ids unlike those of other charts on the page."""
     text = text[text.index("<svg") :]
-    text = re.sub(
-        r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL
-    )  # a style would be the page's, too
+    # A style would be the whole page's.
+    text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)
     text = re.sub(r'(?<= d=")[^"]*', _rounded, text)
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(xlink:href="|url\()#', rf"\1#{name}-", text)

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.report import queries
-from streams.report.results import NONE, Day, Minutes, Result
+from streams.report.results import NONE, Day, Minutes, Result, shown
 
 LONG = ("narrative", "first of them")  # columns of sentences
 CAUTION = (
@@ -46,6 +46,11 @@ class Chart(NamedTuple):
 def title(day: Day) -> str:
     """Return the report's title."""
     return f"Affiliated market maker: report of {day.scope.day}"
+
+
+def instruments(day: Day) -> str:
+    """Return which instruments the report is of."""
+    return "all that the lake holds" if day.scope.instrument is None else shown(day.scope.instrument)
 
 
 def software() -> str:
@@ -105,7 +110,7 @@ def html(day: Day) -> str:
 
     drawn = [
         Chart(
-            minutes.instrument,
+            shown(minutes.instrument),
             charts.description(minutes),
             Markup(charts.svg(minutes, day.scope, f"chart{number}")),  # ours; its texts are escaped in it
             minutes.result,
@@ -116,8 +121,10 @@ def html(day: Day) -> str:
     template = resources.files("streams.report").joinpath("day.html.jinja").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.from_string(template).render(
-        day=day, title=title(day), software=software(), statements=statements(day), charts=drawn,
-        benefit=day.result(queries.BENEFIT), caution=CAUTION, honesty=HONESTY, NONE=NONE, long=LONG,
+        day=day, title=title(day), instruments=instruments(day), software=software(),
+        statements=statements(day), charts=drawn,
+        benefit=day.result(queries.BENEFIT), not_drawn=[shown(name) for name in day.not_drawn],
+        caution=CAUTION, honesty=HONESTY, NONE=NONE, long=LONG,
     )  # fmt: skip
 
 
@@ -128,7 +135,7 @@ def show(day: Day, console: Console, *, sql: bool = False) -> None:
     about = Table.grid(padding=(0, 2))
     for name, value in (
         ("Trading day", f"{day.scope.day}, {day.scope.zone}"),
-        ("Instruments", day.scope.instrument or "all that the lake holds"),
+        ("Instruments", instruments(day)),
         ("Lake", day.lake),
         ("Rulebook", digests),
         ("Software", software()),
@@ -139,7 +146,8 @@ def show(day: Day, console: Console, *, sql: bool = False) -> None:
     if day.empty:
         console.print(Text(f"\n{day.empty}", style="bold red"))
         _sql(console, day.held, sql)
-        return
+        if not day.result(queries.PRESENCE).rows:  # an agreement's day goes by without records, too
+            return
     console.print()
     console.rule("The day in words", align="left")
     for sentence in statements(day):
@@ -241,7 +249,9 @@ def _lines(console: Console, minutes: Minutes) -> None:
     if not known:
         return
     clock = minutes.result.column("minute")
-    console.print(Text(f"\n{minutes.instrument}, spread by minute, {clock[0]} to {clock[-1]}", style="bold"))
+    console.print(
+        Text(f"\n{shown(minutes.instrument)}, spread by minute, {clock[0]} to {clock[-1]}", style="bold")
+    )
     width = min(max(10, console.width - 10), len(clock))
     for label, line in zip(names, values, strict=True):
         console.print(Text(f"{label:<8} " + "".join(_blocks(line, width, max(known)))))

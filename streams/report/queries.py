@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import NamedTuple
 
 from detectors.trading_day import day_bounds
@@ -56,7 +57,12 @@ class Scope(NamedTuple):
 
 
 def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    """Return a text as SQL that can be shown: a name comes from outside and may move a cursor."""
+    sql = []
+    for printable, run in groupby(text, str.isprintable):
+        part = "".join(run)
+        sql += ["'" + part.replace("'", "''") + "'"] if printable else [f"chr({ord(c)})" for c in part]
+    return f"({' || '.join(sql)})" if len(sql) > 1 else "".join(sql) or "''"
 
 
 def seconds(column: str) -> str:

@@ -142,7 +142,7 @@ def _drawn(sections: tuple[tuple[Section, tuple[Result, ...]], ...]) -> tuple[li
 
 def _no_data(day: Day) -> str:
     scope = day.scope
-    what = "any instrument" if scope.instrument is None else scope.instrument
+    what = "any instrument" if scope.instrument is None else shown(scope.instrument)
     (held,) = day.held.records()
     days = (
         f"Its days are {held['first day']} to {held['last day']}."
@@ -167,5 +167,9 @@ def _text(value: Any, places: int) -> str:
         return f"{value:,.{places}f}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    # Names come from outside: what moves a cursor or turns the direction of text is shown, not done.
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in str(value))
+    return shown(str(value))
+
+
+def shown(text: str) -> str:
+    """Return a text that may come from outside: what moves a cursor or turns its direction is written out."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

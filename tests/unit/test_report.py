@@ -11,6 +11,7 @@ from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 
+import duckdb
 import pytest
 from lake_journal import RULEBOOK, simulated
 from rich.console import Console
@@ -25,6 +26,7 @@ from streams.report import day as page
 from streams.report.results import Day, Minutes, Result
 
 DAY = "2026-03-02"
+NAME = "X<b>'\x1b[31m"  # an instrument's, as it is
 HOSTILE = '<script>alert("1")</script>&\\u001b[31m\\u202e'  # as JSON and TOML write it
 SHOWN = '<script>alert("1")</script>&\\u001b[31m\\u202e'  # as the report shows it: nothing is carried out
 AGREEMENTS = """
@@ -60,10 +62,11 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A simulated day with two agreements and a halt, in which a client's name is hostile."""
     root = tmp_path_factory.mktemp("report")
     folder = simulated(root / "day", 4_000)
-    for name in ("orders.jsonl", "trades.jsonl", "reference.toml"):
+    for name in ("orders.jsonl", "trades.jsonl", "quotes.jsonl", "reference.toml"):
         path = folder / name
         text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace('"CL-04"', f'"{HOSTILE}"'.replace('"1"', '\\"1\\"')), encoding="utf-8")
+        text = text.replace('"CL-04"', f'"{HOSTILE}"'.replace('"1"', '\\"1\\"'))
+        path.write_text(text.replace('"XRP-HKD"', '"X<b>\'\\u001b[31m"'), encoding="utf-8")
     with (folder / "reference.toml").open("a", encoding="utf-8") as stream:
         stream.write(AGREEMENTS)
     replay(folder, rulebook_text=RULEBOOK, sink=LakeWriter(root / "lake", "a-run"))
@@ -151,7 +154,7 @@ def test_every_query_runs_on_a_day_and_most_have_rows(found: Day) -> None:
     silent = {result.query.key for result in ran if not result.rows}
     assert silent <= {"refused", "findings"}, silent
     assert not found.empty
-    assert [minutes.instrument for minutes in found.minutes] == ["BTC-USD", "ETH-USD", "SOL-USD", "XRP-HKD"]
+    assert [minutes.instrument for minutes in found.minutes] == ["BTC-USD", "ETH-USD", "SOL-USD", NAME]
 
 
 def test_what_a_lake_lacks_is_not_run_and_said(lake: Path) -> None:
@@ -266,13 +269,14 @@ def test_presence_has_bounds_verdict_and_exemptions(found: Day) -> None:
 
 def test_a_hostile_name_is_only_shown(found: Day, document: str) -> None:
     told = io.StringIO()
-    page.show(found, Console(file=told, width=200, force_terminal=False))
+    page.show(found, Console(file=told, width=200), sql=True)
     narratives = [text for text in found.result(queries.NARRATIVES).column("narrative") if "<script>" in text]
     print(f"{len(narratives)} narratives have the name")
     assert narratives
     cells = [cell for row in Reader(document).tables["narratives"] for cell in row]
     assert any(SHOWN in cell for cell in cells)
-    assert "<script" not in document
+    assert "<script" not in document and "<b>" not in document
+    assert "X&lt;b&gt;&#39;\\u001b[31m" in document
     for text in (document, told.getvalue()):
         assert "\x1b[31m" not in text
         assert "\u202e" not in text
@@ -369,6 +373,15 @@ def test_one_instrument_is_only_that(lake: Path) -> None:
     print(f"compared {compared} rows")
     assert compared > 15
     assert [minutes.instrument for minutes in found.minutes] == ["ETH-USD"]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "X", "O'Neil", "X\x1b[31m", "\u202e", "\u6bd4\u7279\u5e01", "{zone}", "a\nb\tc'"]
+)
+def test_a_name_in_sql_is_that_name_and_can_be_shown(name: str) -> None:
+    sql = queries.Scope(DAY, "Asia/Hong_Kong", name).fill("select 1{and_instrument}").partition(" = ")[2]
+    assert duckdb.sql(f"select {sql}").fetchall() == [(name,)]
+    assert sql.isprintable()
 
 
 def test_an_instruments_name_is_no_sql(lake: Path) -> None:
