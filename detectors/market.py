@@ -23,7 +23,17 @@ from detectors.sequence import Sequence, Verdict
 from detectors.trading_day import day_bounds, trading_day
 from detectors.transitions import Transitions
 from schemas import codec
-from schemas.alerts import Alert, Anchor, Evidence, Measure, Severity, Status, alert_id, breach_id
+from schemas.alerts import (
+    Alert,
+    Anchor,
+    Evidence,
+    Measure,
+    Severity,
+    Status,
+    alert_id,
+    breach_id,
+    retracted,
+)
 from schemas.events import Side
 from schemas.journal import EventEntry, OrderEntry, QuoteEntry, TradeEntry
 from schemas.metrics import Metric
@@ -485,7 +495,7 @@ class Market:
             self._guard(rule, rule.on_bust, state, trade_id, entry)
         resting = self.ledger.busted(trade_id)
         for alert in resting:
-            self.restate(alert, status="retracted", status_reason="busted")
+            self.restate(alert, **retracted(alert, "busted"))
         return bool(resting)
 
     def _correct(self, was: KeptTrade, entry: TradeEntry) -> None:
