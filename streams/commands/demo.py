@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 import signal
@@ -153,5 +152,5 @@ _ANCHORS: dict[str, Callable[[dict[str, str]], tuple[str, ...]]] = {
 
 def label_breach(label: dict[str, Any]) -> str:
     """Return the breach id that SPEC.md section 3 gives to a label of the simulator."""
-    anchor = _ANCHORS[label["rule"]](json.loads(json.dumps(label["anchor"])))
+    anchor = _ANCHORS[label["rule"]](label["anchor"])
     return breach_id(label["rule"], label["instance"], label["instrument"], anchor)
