@@ -95,9 +95,7 @@ class Market:
         self.seq = 0  # of the entry being applied
         self.late = False
         self.correcting: KeptTrade | None = None  # what the fill in hand corrects: judged, but not new
-        self.past: Book | None = (
-            None  # the book just before the seq of the fill in hand, where that is corrected
-        )
+        self.past: Book | None = None  # just before the seq of the fill in hand, where that is corrected
         self.history = History()
         self.cache: dict[str, Any] = {}  # derived values, never part of a snapshot
         self.out: list[Alert | Metric] = []
@@ -233,9 +231,8 @@ class Market:
             fault = DataFault(first_seq, last_seq, missing)
             self.ledger.faults.append(fault)
             del self.ledger.faults[:-MAX_FAULTS]
-            for alert in self.ledger.touched(
-                fault
-            ):  # what came first, the alert or the fault, decides nothing
+            # what came first, the alert or the fault, decides nothing
+            for alert in self.ledger.touched(fault):
                 if alert.rule != self.context.integrity.name:
                     self.restate(alert, dq_degraded=True)
         self.context.integrity.report(self, kind, first_seq, last_seq, ts, detail)
@@ -572,10 +569,6 @@ class Market:
             rule = context.by_name[name]
             market.states[name] = codec.decode(raw, type=rule.State)
         return market
-
-    def other_side(self, side: Side) -> Side:
-        """Return the opposite side."""
-        return "sell" if side == "buy" else "buy"
 
 
 def _corrected(was: TradeEntry, correction: TradeEntry) -> TradeEntry:

@@ -95,7 +95,9 @@ def _cluster(settings: Settings, folder: Path, *, own: bool, console: Console) -
             libs = Path(named) if named else settings.state / "kafka" / "libs"
             with spinner("starting Kafka"):
                 info = local_broker.up(None, folder, libs.absolute())
-            there = dataclasses.replace(there, broker=info.address, properties=MappingProxyType({}))
+            there = dataclasses.replace(
+                there, broker=info.address, properties=MappingProxyType({}), properties_file=None
+            )
             console.print(f"Kafka runs on {info.address}", style="dim", highlight=False)
         elif not there.prefix:
             there = dataclasses.replace(there, prefix=f"fairbook-demo-{time.time_ns() // 1_000_000}.")
