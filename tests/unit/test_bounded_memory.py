@@ -72,11 +72,6 @@ def test_memories_stay_within_their_bounds(monkeypatch: pytest.MonkeyPatch) -> N
     }
     print(f"after {3 * count} records: {sizes}")
     assert all(size <= MOST + SLACK for size in sizes.values()), sizes
-    assert (
-        min(
-            sizes[name]
-            for name in ("dead", "alerts", "trades", "match_ids", "preventions", "strangers", "resting")
-        )
-        >= MOST
-    )
+    full = {"dead", "alerts", "trades", "match_ids", "preventions", "strangers", "resting"}
+    assert min(sizes[name] for name in full) >= MOST, sizes
     assert list(trades.preventions)[-1] == f"A{count - 1}", "the latest are kept"
