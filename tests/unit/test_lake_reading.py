@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import pytest
 from lake_crash import nothing_hidden, visible
 from lake_journal import FakeMessage
 
@@ -38,10 +36,7 @@ def frame(offset: int) -> FakeMessage:
     return FakeMessage("journal", 0, offset, codec.encode_frame(entries))
 
 
-def test_readers_see_each_row_once_while_100_flushes_land_and_are_compacted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)  # nothing crashes here
+def test_readers_see_each_row_once_while_100_flushes_land_and_are_compacted(tmp_path: Path) -> None:
     catalog.publish(tmp_path)
     part = LandPartition(tmp_path, "journal", 0)
     compactor = Compactor(tmp_path, lambda: catalog.publish(tmp_path), settle=SETTLE, many=10)
