@@ -363,6 +363,34 @@ class Directory:
         """Return every agreement on the instrument, whenever in force, by id."""
         return sorted(self._agreements.get(instrument, ()), key=lambda fact: (fact.id, fact_id(fact)))
 
+    def agreement_versions(self, instrument: str) -> dict[str, list[MmAgreement]]:
+        """Return, by id, all facts on each agreement that ever names the instrument."""
+        ids = sorted({fact.id for fact in self._agreements.get(instrument, ())})
+        return {
+            name: [fact for facts in self._agreements.values() for fact in facts if fact.id == name]
+            for name in ids
+        }
+
+    def phases(self, instrument: str) -> list[TradingPhase]:
+        """Return every fact on the instrument's phases, whenever valid."""
+        return list(self._phases.get(instrument, ()))
+
+    def accounts_of(self, entity: str) -> dict[str, list[Account]]:
+        """Return the accounts that an entity may own at some time, with all facts on them."""
+        found = {
+            account: facts
+            for account, facts in self._accounts.items()
+            if any(fact.entity == entity for fact in facts)
+        }
+        own = entity.removeprefix("account:")  # unlisted accounts may own themselves
+        if own != entity:
+            found.setdefault(own, self._accounts.get(own, []))
+        return found
+
+    def moments(self, facts: Iterable[Fact]) -> list[int]:
+        """Return the moments at which what stands of the facts may change in this pass, ascending."""
+        return self._moments(facts)
+
     def latest_recorded_at(self) -> int:
         """Return the latest `recorded_at` of any fact, 0 if none has one."""
         return self._latest

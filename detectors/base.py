@@ -39,6 +39,9 @@ class Rule:
         """Return the parameters in force at `ts` and their hash, or None if none are."""
         return self.rulebook.parameters(self.instance.name, ts)
 
+    def on_open(self, market: Market, state: Any) -> None:
+        """The market is new or restored, or its reference data or rulebook has changed: derive."""
+
     def on_order(self, market: Market, state: Any, entry: OrderEntry, first: bool) -> None:
         """An order record, before the book applies it; `first`: its order was never seen before."""
 
@@ -54,6 +57,12 @@ class Rule:
     def on_turn_end(self, market: Market, state: Any, turn: Turn) -> None:
         """A turn has ended; its order rests or is dead."""
 
+    def on_due(self, market: Market, state: Any, start: int, end: int, known: bool, certain: bool) -> None:
+        """As `on_time`, but before what is due by `end` is decided: the place to call `market.wake`.
+
+        `certain` is False for a clock: a gap that shows later may make of it time that is not known.
+        """
+
     def on_time(self, market: Market, state: Any, start: int, end: int, known: bool) -> None:
         """The book stood as it is from `start` to `end` (ns); `known` is False in a data gap."""
 
@@ -64,7 +73,9 @@ class Rule:
         """A clock entry; `end`: the recording ends here, publish what is open."""
 
 
-HOOKS = ("on_order", "on_trade", "on_bust", "on_quote", "on_turn_end", "on_time", "on_clock")
+HOOKS = (
+    "on_open", "on_order", "on_trade", "on_bust", "on_quote", "on_turn_end", "on_due", "on_time", "on_clock",
+)  # fmt: skip
 
 
 def overridden(rule: Rule, hook: str) -> bool:

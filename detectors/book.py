@@ -8,7 +8,7 @@ rested before a record that neither starts at seq 1 nor with `restated` orders (
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import msgspec
@@ -73,12 +73,16 @@ class Level:
         self.shown_others = 0  # without affiliated orders
 
 
+Watchers = dict[str, Callable[[Order, int], None]]  # told of each resting order and change of what it shows
+
+
 class Ladder:
     """One side of the book. Keys are prices, negated for bids, so that the best is always the first."""
 
-    __slots__ = ("changed", "keys", "levels", "sign")
+    __slots__ = ("changed", "keys", "levels", "sign", "watchers")
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: Side, watchers: Watchers) -> None:
+        self.watchers = watchers
         self.sign = -1 if side == "buy" else 1
         self.keys: list[int] = []
         self.levels: dict[int, Level] = {}
@@ -106,6 +110,8 @@ class Ladder:
         if not order.affiliated:
             level.shown_others += order.shown
         self._touch(key)
+        if self.watchers:
+            self._tell(order, order.shown)
 
     def remove(self, order: Order) -> None:
         """Take a resting order out."""
@@ -122,6 +128,12 @@ class Ladder:
             del self.levels[key]
             del self.keys[bisect_left(self.keys, key)]
         self._touch(key)
+        if self.watchers:
+            self._tell(order, -order.shown)
+
+    def _tell(self, order: Order, change: int) -> None:
+        for watcher in self.watchers.values():
+            watcher(order, change)
 
     def show(self, order: Order, shown: int) -> None:
         """Set the displayed quantity of a resting order that keeps its place."""
@@ -131,6 +143,8 @@ class Ladder:
         level.shown += shown - order.shown
         if not order.affiliated:
             level.shown_others += shown - order.shown
+        if self.watchers:
+            self._tell(order, shown - order.shown)
         order.shown = shown
         self._touch(key)
 
@@ -180,8 +194,9 @@ class Book:
         self.orders: dict[str, Order] = {}  # everything not dead, resting or not
         self.aside: dict[str, Order] = {}  # those of them that do not rest: takers, stops, suspended, market
         self.dead: dict[str, Order] = {}  # bounded memory
-        self.bids = Ladder("buy")
-        self.asks = Ladder("sell")
+        self.watchers: Watchers = {}  # by name: who follows somebody's resting orders
+        self.bids = Ladder("buy", self.watchers)
+        self.asks = Ladder("sell", self.watchers)
         self.turn: Turn | None = None
         self.start_known = False
 

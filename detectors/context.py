@@ -18,6 +18,7 @@ class Context:
     def __init__(self, rulebook_text: str, facts: Iterable[Fact], *, hindsight: bool, strict: bool) -> None:
         self.strict = strict  # raise what a rule raises (tests); otherwise it becomes a finding
         self.hindsight = hindsight
+        self.changes = 0  # of reference data and rulebook so far: what is derived from them is derived again
         self.directory = Directory(facts, hindsight=hindsight)
         self.knowledge = self.directory.latest_recorded_at() if hindsight else 0
         self.use(rulebook_text)
@@ -25,6 +26,7 @@ class Context:
     def use(self, rulebook_text: str) -> None:
         """Take a rulebook into force. Raises RulebookError if it is not one."""
         self.rulebook = Rulebook.parse(rulebook_text, PARAMETERS)
+        self.changes += 1
         enabled = [instance for instance in self.rulebook.instances if instance.enabled]
         self.rules: list[Rule] = [RULES[instance.rule](instance) for instance in enabled]
         for rule in self.rules:

@@ -23,7 +23,17 @@ from detectors.sequence import Sequence, Verdict
 from detectors.trading_day import day_bounds, trading_day
 from detectors.transitions import Transitions
 from schemas import codec
-from schemas.alerts import Alert, Anchor, Evidence, Measure, Severity, Status, alert_id, breach_id
+from schemas.alerts import (
+    Alert,
+    Anchor,
+    Evidence,
+    Measure,
+    Severity,
+    Status,
+    alert_id,
+    breach_id,
+    retracted,
+)
 from schemas.events import Side
 from schemas.journal import EventEntry, OrderEntry, QuoteEntry, TradeEntry
 from schemas.metrics import Metric
@@ -101,6 +111,14 @@ class Market:
         self.out: list[Alert | Metric] = []
         self.states: dict[str, Any] = {rule.instance.name: rule.State() for rule in context.rules}
         self.transitions = Transitions(self)
+        self.open()
+
+    def open(self) -> None:
+        """Let rules set up what they derive: of a market that is new, restored, or knows new facts."""
+        self.changes = self.context.changes
+        self.book.watchers.clear()
+        for rule, state in self._hooked("on_open"):
+            self._guard(rule, rule.on_open, state)
 
     # ---- services for rules -------------------------------------------------------------------------
 
@@ -241,6 +259,8 @@ class Market:
 
     def apply(self, entry: EventEntry) -> None:
         """Apply one event by the journal rule; outputs are appended to `out`."""
+        if self.changes != self.context.changes:
+            self.open()
         first = not self.sequence.started
         verdict = self.sequence.classify(entry.seq)
         if verdict is Verdict.REPEAT:
@@ -308,10 +328,14 @@ class Market:
 
     def clock(self, ts: int, end: bool) -> None:
         """No event with ts <= `ts` is still to come: decide what is due."""
+        if self.changes != self.context.changes:
+            self.open()
         if self.book.turn is not None and self.book.turn.ts <= ts:
             self.settle()
         if self.own_time is not None and self.own_time <= ts:
             self.transitions.check_crossed(self.own_time, max(ts, self.own_time + 1))
+            for rule, state in self._hooked("on_due"):
+                self._guard(rule, rule.on_due, state, self.own_time, ts, self.time_known, False)
         self._fire(ts + 1)
         self.now = ts
         self.time = max(self.time, ts)
@@ -358,6 +382,8 @@ class Market:
                 self.time = max(self.time, ts)
         elif ts > own and counts:
             self.transitions.check_crossed(own, ts)
+            for rule, state in self._hooked("on_due"):
+                self._guard(rule, rule.on_due, state, own, ts, self.time_known, True)
             self._fire(ts)
             for rule, state in self._hooked("on_time"):
                 self._guard(rule, rule.on_time, state, own, ts, self.time_known)
@@ -466,7 +492,7 @@ class Market:
             self._guard(rule, rule.on_bust, state, trade_id, entry)
         resting = self.ledger.busted(trade_id)
         for alert in resting:
-            self.restate(alert, status="retracted", status_reason="busted")
+            self.restate(alert, **retracted(alert, "busted"))
         return bool(resting)
 
     def _correct(self, was: KeptTrade, entry: TradeEntry) -> None:
@@ -568,6 +594,7 @@ class Market:
         for name, raw in data.rules.items():
             rule = context.by_name[name]
             market.states[name] = codec.decode(raw, type=rule.State)
+        market.open()
         return market
 
 

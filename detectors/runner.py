@@ -110,6 +110,7 @@ class Runner:
         self._facts.append(fact)
         if self._context is not None:
             self._context.directory.add(fact)
+            self._context.changes += 1
 
     def _use(self, text: str) -> None:
         if self._context is None:

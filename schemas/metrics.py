@@ -13,6 +13,7 @@ import msgspec
 from schemas.events import Side
 
 HarmOutcome = Literal["open", "harmed", "cured", "busted"]
+Verdict = Literal["met", "inconclusive", "breach", "exempt"]
 
 
 class _Row(msgspec.Struct, kw_only=True, frozen=True, tag_field="table"):
@@ -105,4 +106,27 @@ class SpreadDay(_SpreadRow, frozen=True, tag="spread_days"):
     two_sided_only_with_affiliates_ns: int
 
 
-Metric = ClientPriorityHarm | ClientPriorityDay | SpreadMinute | SpreadDay
+class PresenceDay(_Row, frozen=True, tag="presence_days"):
+    """A market maker's quotes under one agreement on one trading day. Key: instance, instrument, agreement,
+    trading_day. Percentages in 1e-6 %. `exempt`: ns by reason.
+
+    Every nanosecond of the session is one of exempt, unknown, compliant, and the rest: not compliant.
+    """
+
+    instance: str
+    agreement: str
+    instrument: str
+    trading_day: str  # in the agreement's zone
+    session_ns: int
+    exempt_ns: int
+    unknown_ns: int
+    compliant_ns: int
+    presence_pct: int | None
+    presence_pct_low: int | None
+    presence_pct_high: int | None
+    required_pct: int
+    verdict: Verdict
+    exempt: dict[str, int]
+
+
+Metric = ClientPriorityHarm | ClientPriorityDay | SpreadMinute | SpreadDay | PresenceDay

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 Kind = Literal[
-    "text", "int", "bool", "time", "price", "quantity", "notional", "bps", "texts", "evidence", "bytes",
-    "json",
+    "text", "int", "bool", "time", "price", "quantity", "notional", "bps", "pct", "texts", "evidence",
+    "bytes", "json",
 ]  # fmt: skip
 
 
@@ -31,13 +31,14 @@ ARROW: dict[Kind, pa.DataType] = {
     "quantity": pa.decimal128(18, 8),
     "notional": pa.decimal128(38, 16),
     "bps": pa.decimal128(18, 6),
+    "pct": pa.decimal128(9, 6),
     "texts": pa.list_(pa.string()),
     "evidence": EVIDENCE,
     "bytes": pa.binary(),
     "json": pa.string(),  # DuckDB's type JSON in the catalog
 }
 EXACT = Context(prec=76)  # the default one would round a notional to 28 digits
-SCALES: dict[Kind, int] = {"price": 8, "quantity": 8, "notional": 16, "bps": 6}
+SCALES: dict[Kind, int] = {"price": 8, "quantity": 8, "notional": 16, "bps": 6, "pct": 6}
 
 
 def _columns(spec: str) -> tuple[Column, ...]:
@@ -113,6 +114,11 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "spread_minutes_revisions": _columns(f"instrument minute:time {_SPREAD} {_REVISION}"),
     "spread_days_revisions": _columns(
         f"instrument trading_day benefit_bps:bps two_sided_only_with_affiliates_ns:int {_SPREAD} {_REVISION}"
+    ),
+    "presence_days_revisions": _columns(
+        "instance agreement instrument trading_day session_ns:int exempt_ns:int unknown_ns:int "
+        "compliant_ns:int presence_pct:pct presence_pct_low:pct presence_pct_high:pct required_pct:pct "
+        f"verdict exempt:json {_REVISION}"
     ),
 }
 

@@ -9,7 +9,7 @@ import msgspec
 from detectors.base import Rule
 from detectors.bounded import oldest_beyond
 from detectors.ledger import MAX_ALERTS
-from schemas.alerts import Anchor, Evidence, Severity
+from schemas.alerts import Anchor, Evidence, Severity, retracted
 from schemas.events import Side
 from schemas.journal import OrderEntry, QuoteEntry, TradeEntry
 
@@ -151,7 +151,7 @@ class AffiliateFlag(Rule):
             if not left:
                 del state.resting[key]
                 if known is not None:
-                    market.restate(known, status="retracted", status_reason="busted")
+                    market.restate(known, **retracted(known, "busted"))
                 continue
             state.resting[key] = left
             if left[0] != supports[0] and known is not None:

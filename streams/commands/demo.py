@@ -51,7 +51,9 @@ def run(settings: Settings, console: Console, *, seed: int, events: int, hyperli
             return 1
     console.print(f"done in {time.monotonic() - started:.0f} s; no process is left behind\n", style="dim")
     summary.show(there.lake, console)
-    return 0 if labels is None or _compare(there.lake, labels, console) else 1
+    right = labels is None or _compare(there.lake, labels, console)
+    summary.what_next(there.lake, console)
+    return 0 if right else 1
 
 
 def _simulate(settings: Settings, seed: int, events: int) -> Simulation:

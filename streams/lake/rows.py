@@ -14,6 +14,7 @@ from schemas.metrics import (
     ClientPriorityHarm,
     Depth,
     Metric,
+    PresenceDay,
     SpreadDay,
     SpreadMinute,
 )
@@ -102,6 +103,13 @@ def metric(row: Metric, position: Position, run: str) -> tuple[str, tuple[Any, .
             return "spread_days_revisions", (
                 row.instrument, row.trading_day, row.benefit_bps, row.two_sided_only_with_affiliates_ns,
                 *_spread(row), *tail,
+            )  # fmt: skip
+        case PresenceDay():
+            return "presence_days_revisions", (
+                row.instance, row.agreement, row.instrument, row.trading_day, row.session_ns, row.exempt_ns,
+                row.unknown_ns, row.compliant_ns, row.presence_pct, row.presence_pct_low,
+                row.presence_pct_high, row.required_pct, row.verdict, codec.canonical(row.exempt).decode(),
+                *tail,
             )  # fmt: skip
 
 

@@ -44,6 +44,11 @@ SPREAD = (
         for suffix in ("", "_without_affiliates")
     ),
 )  # fmt: skip
+PRESENCE_KEY = ("instrument", "agreement", "trading_day")
+PRESENCE = (
+    "session_ns", "exempt_ns", "unknown_ns", "compliant_ns", "presence_pct", "presence_pct_low",
+    "presence_pct_high", "required_pct", "verdict",
+)  # fmt: skip
 EXEMPTIONS = {
     "same_owner": "same_owner_as_counterparty",
     "phase": "not_continuous",
@@ -71,6 +76,9 @@ def landed(folder: Path) -> Facts:
         for row in rows("select * from spread_minutes"):
             key = ("spread_minutes", row["instrument"], row["minute_ns"])
             facts.update({(*key, name): _scaled(row[name], SCALE.get(name, 8)) for name in SPREAD})
+        for row in rows("select * from presence_days"):
+            key = ("presence_days", *(row[name] for name in PRESENCE_KEY))
+            facts.update({(*key, name): _scaled(row[name], 6) for name in PRESENCE})
         for row in rows("select * from coverage_days"):
             key = ("coverage_days", row["instrument"], str(row["trading_day"]))
             facts.update({(*key, name): row[name] for name in COVERAGE})
@@ -84,6 +92,8 @@ def landed(folder: Path) -> Facts:
             measures = json.loads(row["measures"])
             if row["instance"] == "self_trade":
                 facts[*key, "class"] = measures["class"]
+            elif row["rule"] == "quoting_obligation":
+                facts[*key, "ts"] = row["ts_ns"]
             elif row["rule"] == "client_priority" and row["status"] != "retracted":
                 facts[*key, "undecided_qty"] = decimals.parse(measures["undecided_qty"])
             facts[*key, "harm_qty"] = None if row["status"] == "retracted" else _scaled(row["harm_qty"], 8)
@@ -116,6 +126,10 @@ def expected(folder: Path) -> Facts:
         if row["pass"] == last:
             key = ("spread_minutes", row["instrument"], row["minute"])
             facts.update({(*key, name): row[name] for name in SPREAD})
+    for row in said["presence_days"]:
+        if row["pass"] == last:
+            key = ("presence_days", *(row[name] for name in PRESENCE_KEY))
+            facts.update({(*key, name): row[name] for name in PRESENCE})
     for row in said["coverage_days"]:
         facts.update({("coverage_days", row["instrument"], row["day"], name): row[name] for name in COVERAGE})
     for row in said["alerts"]:
@@ -128,6 +142,8 @@ def expected(folder: Path) -> Facts:
         facts[*key, "harm_qty"] = None if row["status"] == "retracted" else row.get("harm_qty")
         if row["instance"] == "self_trade":
             facts[*key, "class"] = row["class"]
+        elif row["rule"] == "quoting_obligation":
+            facts[*key, "ts"] = row["ts"]
         elif row["rule"] == "client_priority" and row["status"] != "retracted":
             facts[*key, "undecided_qty"] = row["undecided_qty"]
     for row in said["exemptions"]:

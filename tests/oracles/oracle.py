@@ -10,7 +10,8 @@
   undecided            P1's quantities that could not be compared, both passes
   exemptions           P1's named exemptions, both passes
   spread_minutes       both passes
-  findings             alerts of P1, I1, F2 as each pass by itself has them
+  presence_days        both passes
+  findings             alerts of P1, I1, F2, L1 as each pass by itself has them
   alerts               the two passes put together: rule, instance, instrument, anchor, status, reason,
                        late_reference, revised, and the content of the pass that stands
 
@@ -29,6 +30,7 @@ from oracle_affiliate_flag import affiliate_flag
 from oracle_client_priority import ClientPriority
 from oracle_coverage import coverage_days, data_quality
 from oracle_market import Market
+from oracle_quoting_obligation import QuotingObligation
 from oracle_recording import load
 from oracle_self_trade import self_trade
 from oracle_spread import Spread
@@ -47,6 +49,7 @@ def judge(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
             "undecided",
             "exemptions",
             "spread_minutes",
+            "presence_days",
             "findings",
             "alerts",
         )
@@ -73,8 +76,8 @@ def _both_passes(recording: Any, instrument: str, out: dict[str, list[dict[str, 
     for which in (1, 2):
         if which == 1 or not recording.reference.same_in_both_passes:
             view = recording.reference.view(which)
-            priority, spread = ClientPriority(view), Spread(view)
-            market = Market(instrument, entries, recording.end_ts, view).run(priority, spread)
+            priority, spread, quoting = ClientPriority(view), Spread(view), QuotingObligation(view)
+            market = Market(instrument, entries, recording.end_ts, view).run(priority, spread, quoting)
             first = first or market
             alerting = {(a["instance"], a["trade_id"], a["side"]) for a in priority.alerts}
             kept = {
@@ -85,12 +88,14 @@ def _both_passes(recording: Any, instrument: str, out: dict[str, list[dict[str, 
                 "undecided": priority.undecided,
                 "exemptions": priority.exemptions,
                 "spread_minutes": spread.rows,
+                "presence_days": quoting.rows,
                 "findings": [{**a, "anchor": [a["trade_id"], a["side"]]} for a in priority.alerts]
                 + [{**a, "instance": "affiliate_flag"} for a in affiliate_flag(instrument, entries, view)]
                 + [
                     {**a, "instance": "self_trade", "anchor": [a["trade_id"]]}
                     for a in self_trade(instrument, entries, view)
-                ],
+                ]
+                + [{**a, "instance": "quoting_obligation"} for a in quoting.alerts],
             }
         for name, rows in kept.items():
             out[name] += [{"pass": which, "instrument": instrument, **row} for row in rows]

@@ -21,7 +21,7 @@ from schemas.alerts import Alert
 from schemas.decimals import parse, text
 from schemas.events import SOURCE_TOPICS
 from schemas.journal import ClockEntry, Entry, OrderEntry, Position, QuoteEntry, RefusedEntry, TradeEntry
-from schemas.metrics import ClientPriorityDay, ClientPriorityHarm, SpreadMinute
+from schemas.metrics import ClientPriorityDay, ClientPriorityHarm, PresenceDay, SpreadMinute
 from schemas.reference import Fact
 from streams import reference_data
 from streams.replay import journal, replay, second_pass
@@ -44,7 +44,7 @@ UNITS = {
 }
 CASE_KEYS = {
     "shows", "tests", "kind", "xfail", "reference", "parameters", "venue", "given", "then", "harm", "days",
-    "minutes", "refused", "faults",
+    "minutes", "presence", "refused", "faults",
 }  # fmt: skip
 ORDER_VERBS = (
     "new", "restated", "rejected", "replaced", "canceled", "expired", "triggered", "suspended", "resumed",
@@ -63,6 +63,7 @@ KEYS = {  # which rows of reference data say something about the same thing: a c
 NEEDED = {  # what an expected alert must say, by rule
     "client_priority": ("trade_id", "side", "harm"), "affiliate_flag": ("code", "accounts"),
     "self_trade": ("class", "trade_id"), "data_quality": ("kind", "first_seq"),
+    "quoting_obligation": ("kind", "agreement", "ts"),
 }  # fmt: skip
 
 
@@ -452,6 +453,7 @@ class Comparison:
         self._harm()
         self._days()
         self._minutes()
+        self._presence()
         self._same("refused records", dict(case.data.get("refused", {})), dict(outcome.refused))
         self._same("faults", case.data.get("faults", []), outcome.faults)
 
@@ -547,6 +549,12 @@ class Comparison:
         rows = _latest(self.outcome, SpreadMinute, "instrument", "minute")
         self._pair("spread_minutes", expected, [_minute(row) for row in rows])
 
+    def _presence(self) -> None:
+        if "presence" not in self.case.data:
+            return
+        rows = _latest(self.outcome, PresenceDay, "instance", "instrument", "agreement", "trading_day")
+        self._pair("presence_days", self.case.data["presence"], [_presence(row) for row in rows])
+
 
 def _says(expected: Row, got: Row) -> bool:
     return all(
@@ -599,6 +607,19 @@ def _minute(row: SpreadMinute) -> Row:
                 found[f"{side}_depth_{width}_{unit}{suffix}"] = (
                     "null" if value is None else text(value, scale)
                 )
+    return found
+
+
+def _presence(row: PresenceDay) -> Row:
+    found: Row = {"day": row.trading_day, "agreement": row.agreement, "instrument": row.instrument}
+    found |= {"verdict": row.verdict, "exempt": row.exempt}
+    for name in row.__struct_fields__:
+        value = getattr(row, name)
+        if name.endswith("_pct") or name.startswith("presence_pct"):
+            found[name] = "null" if value is None else text(value, 6)
+        elif name.endswith("_ns"):
+            found[name.removesuffix("_ns")] = f"{text(value, 9)} s"
+    found["exempt_total"], found["exempt"] = found["exempt"], row.exempt
     return found
 
 

@@ -11,6 +11,7 @@ select max(knowledge) as knowledge from (
   union all select max(knowledge) from client_priority_days_revisions
   union all select max(knowledge) from spread_minutes_revisions
   union all select max(knowledge) from spread_days_revisions
+  union all select max(knowledge) from presence_days_revisions
   union all select max(knowledge) from alert_revisions
 );
 
@@ -34,6 +35,12 @@ create view spread_days as
 select * from spread_days_revisions
 where knowledge = (select knowledge from latest_knowledge)
 qualify row_number() over (partition by instrument, trading_day order by revision desc, "offset") = 1;
+
+create view presence_days as
+select * from presence_days_revisions
+where knowledge = (select knowledge from latest_knowledge)
+qualify row_number() over (
+  partition by instance, instrument, agreement, trading_day order by revision desc, "offset") = 1;
 
 -- Refused records, once each; a duplicate is a finding and nothing to keep.
 create view quarantine as
