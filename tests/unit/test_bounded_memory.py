@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from detectors import book as books
-from detectors import ledger, market, transitions
+from detectors import busts, ledger, market, transitions
 from detectors.fairness import self_trade
 from detectors.identification import affiliate_flag
 from detectors.runner import Runner
@@ -43,7 +43,7 @@ def test_memories_stay_within_their_bounds(monkeypatch: pytest.MonkeyPatch) -> N
     for module, name in (
         (books, "MAX_DEAD"),
         (ledger, "MAX_ALERTS"),
-        (market, "MAX_TRADES"),
+        (busts, "MAX_TRADES"),
         (market, "MAX_FAULTS"),
         (transitions, "MAX_MATCH_IDS"),
         (self_trade, "MAX_ACCOUNTS"),
@@ -62,7 +62,7 @@ def test_memories_stay_within_their_bounds(monkeypatch: pytest.MonkeyPatch) -> N
         "dead": len(state.book.dead),
         "alerts": len(state.ledger.alerts),
         "faults": len(state.ledger.faults),
-        "trades": len(state.trades),
+        "trades": len(state.busts.trades),
         "match_ids": len(state.match_ids),
         "preventions": len(trades.preventions),
         "strangers": len(flags.strangers),
