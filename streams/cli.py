@@ -64,12 +64,14 @@ def main() -> None:
     from detectors.rulebook import RulebookError
     from streams.feed import FeedError
     from streams.kafka_jars import BrokerError
+    from streams.lake.seeds import LakeError
     from streams.reference_data import ReferenceDataError
     from streams.settings import SettingsError
     from streams.sources.recording import RecordingError
 
     refusals = (
-        SettingsError, BrokerError, FeedError, RecordingError, ReferenceDataError, RulebookError, OSError,
+        SettingsError, BrokerError, FeedError, RecordingError, ReferenceDataError, RulebookError, LakeError,
+        OSError,
     )  # fmt: skip
     try:
         app()
