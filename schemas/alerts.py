@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -62,6 +62,19 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     def ce_id(self) -> str:
         """The CloudEvents id: what a consumer upserts by."""
         return f"{self.alert_id}.{self.knowledge}.{self.revision}"
+
+
+TAKEN_BACK = {
+    "busted": "what it rests on was busted",
+    "unknown_time": "data that turned out to be missing leaves it open",
+    "late_reference": "it does not hold with all reference data that is known now",
+}
+
+
+def retracted(alert: Alert, reason: str) -> dict[str, Any]:
+    """Return the fields that change when an alert is taken back; its sentence says why."""
+    narrative = f"{alert.narrative} Taken back: {TAKEN_BACK[reason]}."
+    return {"status": "retracted", "status_reason": reason, "narrative": narrative}
 
 
 def digest(parts: Iterable[str | int]) -> str:

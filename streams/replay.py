@@ -13,7 +13,7 @@ from detectors.affiliation import Directory
 from detectors.registry import PARAMETERS
 from detectors.rulebook import Rulebook
 from detectors.runner import Output, Runner
-from schemas.alerts import Alert
+from schemas.alerts import Alert, retracted
 from schemas.journal import (
     ClockEntry,
     Entry,
@@ -200,8 +200,8 @@ def second_pass(
             assert was is not None
             if was.status != "retracted":
                 yield msgspec.structs.replace(
-                    was, knowledge=knowledge, revision=was.revision + 1, status="retracted",
-                    status_reason="late_reference", late_reference=True,
+                    was, knowledge=knowledge, revision=was.revision + 1, late_reference=True,
+                    **retracted(was, "late_reference"),
                 )  # fmt: skip
         elif was is None:
             yield msgspec.structs.replace(now, revision=0, late_reference=True)

@@ -15,7 +15,7 @@ from detectors.rulebook import Unit
 from detectors.standing import ALWAYS, NEVER
 from detectors.trading_day import SECOND, day_bounds, trading_day
 from schemas import codec
-from schemas.alerts import Anchor, Evidence, Measure, breach_id
+from schemas.alerts import Anchor, Evidence, Measure, breach_id, retracted
 from schemas.decimals import divide_half_even, parse, text
 from schemas.journal import OrderEntry, QuoteEntry
 from schemas.metrics import PresenceDay
@@ -533,7 +533,7 @@ class QuotingObligation(Rule):
             return
         before = market.known(self, self._anchor(decision))
         if before is not None and before.status != "retracted":
-            market.restate(before, status="retracted", status_reason="unknown_time")
+            market.restate(before, **retracted(before, "unknown_time"))
 
     def _publish(self, market: Market, state: QuotingObligationState, decision: Decision) -> None:
         row = self._row(market, decision)

@@ -13,7 +13,7 @@ from detectors.bounded import oldest_beyond
 from detectors.priority.disadvantage import OFF_BOOK, Fill, candidates, late_exemption
 from detectors.rulebook import Unit
 from detectors.trading_day import day_bounds
-from schemas.alerts import Evidence, Status
+from schemas.alerts import Evidence, Status, retracted
 from schemas.decimals import text
 from schemas.events import Side
 from schemas.journal import OrderEntry, TradeEntry
@@ -232,9 +232,7 @@ class ClientPriority(Rule):
                 self._rows(market, judged, None)
                 alert = market.known(self, (trade_id, judged.side))
                 if alert is not None and alert.status != "retracted":
-                    market.restate(
-                        alert, status="retracted", status_reason="busted", harm_qty="0", harm_notional="0"
-                    )
+                    market.restate(alert, **retracted(alert, "busted"), harm_qty="0", harm_notional="0")
         for key in state.cured_by.pop(trade_id, ()):
             judged = state.judged.get(key)
             if judged is None:
@@ -469,7 +467,7 @@ class ClientPriority(Rule):
     def _follow(self, market: Market, state: ClientPriorityState, judged: Judged) -> None:
         """What came between a corrected fill's old seq and now: cures, withdrawals, its window's end."""
         key = f"{judged.trade_id} {judged.side}"
-        for kept in reversed(market.trades.values()):
+        for kept in reversed(market.busts.trades.values()):
             trade = kept.trade
             if trade.seq <= judged.seq and not kept.corrected:
                 break

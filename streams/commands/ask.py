@@ -65,7 +65,9 @@ def summary(lake: Lake = None, state: State = None) -> None:
     """What a lake holds: coverage, flow by role, alerts, spread with and without the affiliate."""
     from streams.commands import summary as of_lake
 
-    of_lake.show(lake_of(lake, state), console())
+    place, screen = lake_of(lake, state), console()
+    of_lake.show(place, screen)
+    of_lake.what_next(place, screen)
 
 
 def rules(

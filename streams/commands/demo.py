@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 import signal
@@ -52,7 +51,9 @@ def run(settings: Settings, console: Console, *, seed: int, events: int, hyperli
             return 1
     console.print(f"done in {time.monotonic() - started:.0f} s; no process is left behind\n", style="dim")
     summary.show(there.lake, console)
-    return 0 if labels is None or _compare(there.lake, labels, console) else 1
+    right = labels is None or _compare(there.lake, labels, console)
+    summary.what_next(there.lake, console)
+    return 0 if right else 1
 
 
 def _simulate(settings: Settings, seed: int, events: int) -> Simulation:
@@ -96,7 +97,9 @@ def _cluster(settings: Settings, folder: Path, *, own: bool, console: Console) -
             libs = Path(named) if named else settings.state / "kafka" / "libs"
             with spinner("starting Kafka"):
                 info = local_broker.up(None, folder, libs.absolute())
-            there = dataclasses.replace(there, broker=info.address, properties=MappingProxyType({}))
+            there = dataclasses.replace(
+                there, broker=info.address, properties=MappingProxyType({}), properties_file=None
+            )
             console.print(f"Kafka runs on {info.address}", style="dim", highlight=False)
         elif not there.prefix:
             there = dataclasses.replace(there, prefix=f"fairbook-demo-{time.time_ns() // 1_000_000}.")
@@ -155,5 +158,5 @@ _ANCHORS: dict[str, Callable[[dict[str, str]], tuple[str, ...]]] = {
 
 def label_breach(label: dict[str, Any]) -> str:
     """Return the breach id that SPEC.md section 3 gives to a label of the simulator."""
-    anchor = _ANCHORS[label["rule"]](json.loads(json.dumps(label["anchor"])))
+    anchor = _ANCHORS[label["rule"]](label["anchor"])
     return breach_id(label["rule"], label["instance"], label["instrument"], anchor)

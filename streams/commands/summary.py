@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 import duckdb
@@ -66,15 +68,19 @@ def show(lake: Path, console: Console) -> None:
     """Print the summary of a lake."""
     with catalog.connect(lake) as connection:
         sections(connection, console)
+
+
+def what_next(lake: Path, console: Console) -> None:
+    """Print three commands to try on a lake, as they can be typed here."""
     place = "" if lake == Path(".fairbook/lake") else f" --lake {lake}"
-    console.rule("next", align="left")
-    console.print(
-        f"fairbook alerts list{place}\n"
-        f"fairbook alerts show{place} {_an_alert(lake)}\n"
-        f'fairbook sql{place} "select * from spread_minutes limit 5"',
-        highlight=False,
-        markup=False,
-    )
+    fairbook = "fairbook" if shutil.which("fairbook") else sys.argv[0]
+    console.rule("What to try next", align="left")
+    for command in (
+        f"{fairbook} alerts list{place}",
+        f"{fairbook} alerts show{place} {_an_alert(lake)}",
+        f'{fairbook} sql{place} "select instrument, minute, tw_spread_bps from spread_minutes"',
+    ):
+        console.print(command, highlight=False, markup=False, soft_wrap=True)
 
 
 def sections(connection: duckdb.DuckDBPyConnection, console: Console) -> None:

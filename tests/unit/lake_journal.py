@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import KafkaError
+
 from detectors.runner import Output
 from schemas import codec
 from schemas.alerts import Alert
@@ -67,7 +69,7 @@ class FakeMessage:
         offset: int,
         value: bytes,
         headers: dict[str, bytes] | None = None,
-        error: str | None = None,
+        error: KafkaError | None = None,
     ) -> None:
         self._topic, self._partition, self._offset, self._value = topic, partition, offset, value
         self._headers, self._error = headers, error
@@ -87,7 +89,7 @@ class FakeMessage:
     def headers(self) -> list[tuple[str, bytes]] | None:
         return None if self._headers is None else list(self._headers.items())
 
-    def error(self) -> str | None:
+    def error(self) -> KafkaError | None:
         return self._error
 
 

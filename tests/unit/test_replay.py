@@ -262,3 +262,15 @@ def test_a_truncated_file_is_a_fault_and_the_rest_is_judged(tmp_path: Path) -> N
     result = replay(cut, rulebook_text=RULEBOOK)
     assert [fault.split(": ")[0] for fault in result.faults] == ["quotes.jsonl.gz:1"]
     assert [codec.encode_alert(alert) for alert in result.alerts] == contents(TWO_PASSES)
+
+
+def test_a_retracted_alert_says_why_in_its_sentence() -> None:
+    alerts = [
+        alert
+        for folder in (HANDMADE / "08_busts", TWO_PASSES)
+        for alert in replay(folder, rulebook_text=RULEBOOK, strict=True).latest().values()
+        if alert.status == "retracted" and alert.status_reason != "cured"
+    ]
+    print(f"looked at {len(alerts)} retracted alerts")
+    assert {alert.status_reason for alert in alerts} == {"busted", "late_reference"}
+    assert all(" Taken back: " in alert.narrative for alert in alerts)
