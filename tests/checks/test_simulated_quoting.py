@@ -95,8 +95,6 @@ def test_presence_and_alerts_are_the_labels(fields: dict[str, Any], tmp_path: Pa
     result, sink = judged(tmp_path / "day")
     labels, rows = presence(run, sink)
     wanted, got = labelled(run), said(list(result.latest().values()))
-    if "realised_excess_bps" not in RULEBOOK:  # the quoted part of L2 alone alerts on nothing
-        wanted = {breach: label for breach, label in wanted.items() if label[0] != "spread_quality"}
     verdicts = Counter(label[0] for label in labels.values())
     kinds = Counter(label[0] for label in wanted.values())
     print(
