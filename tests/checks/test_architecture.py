@@ -116,12 +116,14 @@ def places(path: str, text: str) -> Iterator[Finding]:
 
 
 def rooms(path: str, text: str) -> Iterator[Finding]:
-    """No file that becomes the obvious place for anything; no package below tests/."""
+    """No file that becomes the obvious place for anything; tests are no package, and test what is installed."""
     name = path.rpartition("/")[2]
     if name in ("utils.py", "helpers.py", "common.py", "misc.py"):
         yield path, 1, "says nothing by its name"
     if path.startswith("tests/") and name == "__init__.py":
         yield path, 1, "makes a package of a test folder"
+    if path.startswith("tests/unit/") and '/ "infra"' in text:
+        yield path, 1, "reads infra off the source tree; where the wheel is tested there is `resource` only"
 
 
 def listed() -> list[str]:
@@ -198,6 +200,7 @@ PLANTED: list[tuple[Guard, str, str]] = [
     (places, "tests/unit/test_a.py", "ROOT = Path('/" + "work/main')"),
     (rooms, "streams/utils.py", ""),
     (rooms, "tests/unit/__init__.py", ""),
+    (rooms, "tests/unit/test_a.py", "TEXT = (ROOT / \"infra\" / 'x.toml').read_text()"),
 ]
 
 
