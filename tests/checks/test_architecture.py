@@ -116,7 +116,7 @@ def places(path: str, text: str) -> Iterator[Finding]:
 
 
 def rooms(path: str, text: str) -> Iterator[Finding]:
-    """No file that becomes the obvious place for anything; tests are no package, and test what is installed."""
+    """No file that becomes the obvious place for anything; tests are no package, of what is installed."""
     name = path.rpartition("/")[2]
     if name in ("utils.py", "helpers.py", "common.py", "misc.py"):
         yield path, 1, "says nothing by its name"
