@@ -67,7 +67,7 @@ class Depth(msgspec.Struct, kw_only=True, frozen=True):
     quote_without_affiliates: int | None
 
 
-class _SpreadRow(_Row, frozen=True):
+class _SpreadRow(_Row, kw_only=True, frozen=True):
     instrument: str
     two_sided_ns: int
     two_sided_without_affiliates_ns: int
@@ -85,25 +85,44 @@ class _SpreadRow(_Row, frozen=True):
     afmm_maker_volume: int
     afmm_taker_volume: int
     afmm_client_volume: int
+    effective_bps: int | None = None
+    improvement_bps: int | None = None
+    effective_n: int = 0
+    realised_1s_bps: int | None = None
+    impact_1s_bps: int | None = None
+    realised_1s_n: int = 0
+    realised_10s_bps: int | None = None
+    impact_10s_bps: int | None = None
+    realised_10s_n: int = 0
+    realised_60s_bps: int | None = None
+    impact_60s_bps: int | None = None
+    realised_60s_n: int = 0
 
 
-class SpreadMinute(_SpreadRow, frozen=True, tag="spread_minutes"):
-    """Quoted measures of one instrument in one UTC minute. Key: instrument, minute."""
+class SpreadMinute(_SpreadRow, kw_only=True, frozen=True, tag="spread_minutes"):
+    """Quoted and trade measures of one instrument in one UTC minute. Key: instrument, minute.
+
+    Revision 0 comes at the minute's end, its realised spreads and impacts null (n = 0); the next 60 s later
+    has them; more follow where a bust, a correction or a gap changes what was said.
+    """
 
     minute: int  # its start, ns
 
 
-class SpreadDay(_SpreadRow, frozen=True, tag="spread_days"):
+class SpreadDay(_SpreadRow, kw_only=True, frozen=True, tag="spread_days"):
     """The same over one trading day, and what the affiliates added. Key: instrument, trading_day.
 
     `benefit_bps` = without - with over common time (positive when the affiliates narrow the spread), in 1e-6
     bps; `two_sided_only_with_affiliates_ns` = two-sided time that only affiliates made; the two are never
-    merged. A static comparison: others would have quoted differently.
+    merged. A static comparison: others would have quoted differently. `excluded`: trades not measured, by
+    reason: `auction`, `block`, `rfq`, `liquidation` (match types), `no_aggressor`, `not_continuous`,
+    `between_affiliates`, `late`, `start_unknown` (of the book), `no_mid` (one-sided or crossed at receipt).
     """
 
     trading_day: str
     benefit_bps: int | None
     two_sided_only_with_affiliates_ns: int
+    excluded: dict[str, int] = {}
 
 
 class PresenceDay(_Row, frozen=True, tag="presence_days"):

@@ -70,7 +70,9 @@ _SPREAD = (
     "two_sided_ns:int two_sided_without_affiliates_ns:int common_ns:int one_sided_ns:int crossed_ns:int "
     "excluded_ns:int unknown_ns:int tw_spread_bps:bps tw_spread_bps_without_affiliates:bps "
     f"tw_spread_bps_common:bps tw_spread_bps_common_without_affiliates:bps {_DEPTH} volume:price "
-    "afmm_maker_volume:price afmm_taker_volume:price afmm_client_volume:price"
+    "afmm_maker_volume:price afmm_taker_volume:price afmm_client_volume:price "
+    "effective_bps:bps improvement_bps:bps effective_n:int "
+    + " ".join(f"realised_{h}s_bps:bps impact_{h}s_bps:bps realised_{h}s_n:int" for h in (1, 10, 60))
 )
 _REVISION = "knowledge:int revision:int partition:int offset:int index:int run"
 
@@ -113,7 +115,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "spread_minutes_revisions": _columns(f"instrument minute:time {_SPREAD} {_REVISION}"),
     "spread_days_revisions": _columns(
-        f"instrument trading_day benefit_bps:bps two_sided_only_with_affiliates_ns:int {_SPREAD} {_REVISION}"
+        "instrument trading_day benefit_bps:bps two_sided_only_with_affiliates_ns:int "
+        f"{_SPREAD} excluded:json {_REVISION}"
     ),
     "presence_days_revisions": _columns(
         "instance agreement instrument trading_day session_ns:int exempt_ns:int unknown_ns:int "

@@ -102,7 +102,7 @@ def metric(row: Metric, position: Position, run: str) -> tuple[str, tuple[Any, .
         case SpreadDay():
             return "spread_days_revisions", (
                 row.instrument, row.trading_day, row.benefit_bps, row.two_sided_only_with_affiliates_ns,
-                *_spread(row), *tail,
+                *_spread(row), codec.canonical(row.excluded).decode(), *tail,
             )  # fmt: skip
         case PresenceDay():
             return "presence_days_revisions", (
@@ -126,4 +126,8 @@ def _spread(row: SpreadMinute | SpreadDay) -> tuple[Any, ...]:
         row.tw_spread_bps_without_affiliates, row.tw_spread_bps_common,
         row.tw_spread_bps_common_without_affiliates, *depth, row.volume,
         row.afmm_maker_volume, row.afmm_taker_volume, row.afmm_client_volume,
+        row.effective_bps, row.improvement_bps, row.effective_n,
+        row.realised_1s_bps, row.impact_1s_bps, row.realised_1s_n,
+        row.realised_10s_bps, row.impact_10s_bps, row.realised_10s_n,
+        row.realised_60s_bps, row.impact_60s_bps, row.realised_60s_n,
     )  # fmt: skip

@@ -33,6 +33,11 @@ COVERAGE = (
     "missing_seqs",
     "dq_ns",
 )
+TRADES = (
+    "effective_bps", "improvement_bps", "effective_n",
+    *(f"{name}_{h}s_{what}" for h in (1, 10, 60)
+      for name, what in (("realised", "bps"), ("impact", "bps"), ("realised", "n"))),
+)  # fmt: skip
 SPREAD = (
     "two_sided_ns", "two_sided_without_affiliates_ns", "common_ns", "one_sided_ns", "crossed_ns",
     "excluded_ns", "unknown_ns", "tw_spread_bps", "tw_spread_bps_without_affiliates", "tw_spread_bps_common",
@@ -43,6 +48,7 @@ SPREAD = (
         for side in ("bid", "ask") for band in (10, 25, 50) for unit in ("base", "quote")
         for suffix in ("", "_without_affiliates")
     ),
+    *TRADES,
 )  # fmt: skip
 PRESENCE_KEY = ("instrument", "agreement", "trading_day")
 PRESENCE = (
@@ -76,6 +82,10 @@ def landed(folder: Path) -> Facts:
         for row in rows("select * from spread_minutes"):
             key = ("spread_minutes", row["instrument"], row["minute_ns"])
             facts.update({(*key, name): _scaled(row[name], SCALE.get(name, 8)) for name in SPREAD})
+        for row in rows("select * from spread_days"):
+            key = ("spread_days", row["instrument"], str(row["trading_day"]))
+            facts.update({(*key, name): _scaled(row[name], 6) for name in TRADES})
+            facts[*key, "excluded"] = json.loads(row["excluded"])
         for row in rows("select * from presence_days"):
             key = ("presence_days", *(row[name] for name in PRESENCE_KEY))
             facts.update({(*key, name): _scaled(row[name], 6) for name in PRESENCE})
@@ -94,6 +104,9 @@ def landed(folder: Path) -> Facts:
                 facts[*key, "class"] = measures["class"]
             elif row["rule"] == "quoting_obligation":
                 facts[*key, "ts"] = row["ts_ns"]
+            elif row["rule"] == "spread_quality":
+                facts[*key, "ts"] = row["ts_ns"]
+                facts[*key, "tw_spread_bps"] = measures.get("tw_spread_bps")
             elif row["rule"] == "client_priority" and row["status"] != "retracted":
                 facts[*key, "undecided_qty"] = decimals.parse(measures["undecided_qty"])
             facts[*key, "harm_qty"] = None if row["status"] == "retracted" else _scaled(row["harm_qty"], 8)
@@ -126,6 +139,10 @@ def expected(folder: Path) -> Facts:
         if row["pass"] == last:
             key = ("spread_minutes", row["instrument"], row["minute"])
             facts.update({(*key, name): row[name] for name in SPREAD})
+    for row in said["spread_days"]:
+        if row["pass"] == last:
+            key = ("spread_days", row["instrument"], row["trading_day"])
+            facts.update({(*key, name): row[name] for name in (*TRADES, "excluded")})
     for row in said["presence_days"]:
         if row["pass"] == last:
             key = ("presence_days", *(row[name] for name in PRESENCE_KEY))
@@ -144,6 +161,9 @@ def expected(folder: Path) -> Facts:
             facts[*key, "class"] = row["class"]
         elif row["rule"] == "quoting_obligation":
             facts[*key, "ts"] = row["ts"]
+        elif row["rule"] == "spread_quality":
+            facts[*key, "ts"] = row["ts"]
+            facts[*key, "tw_spread_bps"] = decimals.text(row["tw_spread_bps"], 6)
         elif row["rule"] == "client_priority" and row["status"] != "retracted":
             facts[*key, "undecided_qty"] = row["undecided_qty"]
     for row in said["exemptions"]:

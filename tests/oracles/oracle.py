@@ -10,8 +10,9 @@
   undecided            P1's quantities that could not be compared, both passes
   exemptions           P1's named exemptions, both passes
   spread_minutes       both passes
+  spread_days          both passes: the trade measures alone, and trades not measured by reason
   presence_days        both passes
-  findings             alerts of P1, I1, F2, L1 as each pass by itself has them
+  findings             alerts of P1, I1, F2, L1, L2 (`spread`) as each pass by itself has them
   alerts               the two passes put together: rule, instance, instrument, anchor, status, reason,
                        late_reference, revised, and the content of the pass that stands
 
@@ -27,13 +28,16 @@ from pathlib import Path
 from typing import Any
 
 from oracle_affiliate_flag import affiliate_flag
+from oracle_agreed_spread import AgreedSpread
 from oracle_client_priority import ClientPriority
 from oracle_coverage import coverage_days, data_quality
 from oracle_market import Market
 from oracle_quoting_obligation import QuotingObligation
 from oracle_recording import load
+from oracle_reference import trading_day
 from oracle_self_trade import self_trade
-from oracle_spread import Spread
+from oracle_spread import MINUTE, Spread
+from oracle_trade_measures import TradeMeasures, means
 
 
 def judge(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
@@ -49,6 +53,7 @@ def judge(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
             "undecided",
             "exemptions",
             "spread_minutes",
+            "spread_days",
             "presence_days",
             "findings",
             "alerts",
@@ -77,7 +82,10 @@ def _both_passes(recording: Any, instrument: str, out: dict[str, list[dict[str, 
         if which == 1 or not recording.reference.same_in_both_passes:
             view = recording.reference.view(which)
             priority, spread, quoting = ClientPriority(view), Spread(view), QuotingObligation(view)
-            market = Market(instrument, entries, recording.end_ts, view).run(priority, spread, quoting)
+            trades, agreed = TradeMeasures(view), AgreedSpread(view)
+            market = Market(instrument, entries, recording.end_ts, view).run(
+                priority, spread, trades, quoting, agreed
+            )
             first = first or market
             alerting = {(a["instance"], a["trade_id"], a["side"]) for a in priority.alerts}
             kept = {
@@ -87,7 +95,17 @@ def _both_passes(recording: Any, instrument: str, out: dict[str, list[dict[str, 
                 ],
                 "undecided": priority.undecided,
                 "exemptions": priority.exemptions,
-                "spread_minutes": spread.rows,
+                "spread_minutes": [
+                    {**row, **trades.minutes.get(row["minute"] // MINUTE, means([]))} for row in spread.rows
+                ],
+                "spread_days": [
+                    {
+                        "trading_day": day,
+                        **trades.days.get(day, means([])),
+                        "excluded": trades.excluded.get(day, {}),
+                    }
+                    for day in sorted({trading_day(row["minute"]) for row in spread.rows})
+                ],
                 "presence_days": quoting.rows,
                 "findings": [{**a, "anchor": [a["trade_id"], a["side"]]} for a in priority.alerts]
                 + [{**a, "instance": "affiliate_flag"} for a in affiliate_flag(instrument, entries, view)]
@@ -95,7 +113,8 @@ def _both_passes(recording: Any, instrument: str, out: dict[str, list[dict[str, 
                     {**a, "instance": "self_trade", "anchor": [a["trade_id"]]}
                     for a in self_trade(instrument, entries, view)
                 ]
-                + [{**a, "instance": "quoting_obligation"} for a in quoting.alerts],
+                + [{**a, "instance": "quoting_obligation"} for a in quoting.alerts]
+                + [{**a, "instance": "spread_quality"} for a in agreed.alerts],
             }
         for name, rows in kept.items():
             out[name] += [{"pass": which, "instrument": instrument, **row} for row in rows]

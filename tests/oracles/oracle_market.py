@@ -126,7 +126,10 @@ class Market:
             for observer in observers:
                 if entry["kind"] == "trades" and hasattr(observer, "on_trade"):
                     observer.on_trade(self, index, entry)
+            receipt = (self.best("buy"), self.best("sell")) if entry["kind"] == "orders" else None
             self._apply(index, entry)
+            if self.turn is not None and self.turn["seq"] == entry["seq"]:
+                self.turn["receipt"] = receipt  # the best prices just before the record that began the turn
             if self.turn is None:
                 self._watch_cross(entry["seq"])
         if self.turn is not None:

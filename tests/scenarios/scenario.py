@@ -21,7 +21,7 @@ from schemas.alerts import Alert
 from schemas.decimals import parse, text
 from schemas.events import SOURCE_TOPICS
 from schemas.journal import ClockEntry, Entry, OrderEntry, Position, QuoteEntry, RefusedEntry, TradeEntry
-from schemas.metrics import ClientPriorityDay, ClientPriorityHarm, PresenceDay, SpreadMinute
+from schemas.metrics import ClientPriorityDay, ClientPriorityHarm, PresenceDay, SpreadDay, SpreadMinute
 from schemas.reference import Fact
 from streams import reference_data
 from streams.replay import journal, replay, second_pass
@@ -45,7 +45,7 @@ UNITS = {
 }
 CASE_KEYS = {
     "shows", "tests", "kind", "xfail", "reference", "parameters", "venue", "given", "then", "harm", "days",
-    "minutes", "presence", "refused", "faults",
+    "minutes", "presence", "spread_days", "refused", "faults",
 }  # fmt: skip
 ORDER_VERBS = (
     "new", "restated", "rejected", "replaced", "canceled", "expired", "triggered", "suspended", "resumed",
@@ -63,7 +63,8 @@ KEYS = {  # which rows of reference data say something about the same thing: a c
 }  # fmt: skip
 NEEDED = {  # what an expected alert must say, by rule
     "client_priority": ("trade_id", "side", "harm"), "affiliate_flag": ("code", "accounts"),
-    "self_trade": ("class", "trade_id"), "data_quality": ("kind", "first_seq"),
+    "self_trade": ("class", "trade_id"), "spread_quality": ("check", "trading_day"),
+    "data_quality": ("kind", "first_seq"),
     "quoting_obligation": ("kind", "agreement", "ts"),
 }  # fmt: skip
 
@@ -455,6 +456,7 @@ class Comparison:
         self._days()
         self._minutes()
         self._presence()
+        self._spread_days()
         self._same("refused records", dict(case.data.get("refused", {})), dict(outcome.refused))
         self._same("faults", case.data.get("faults", []), outcome.faults)
 
@@ -550,6 +552,11 @@ class Comparison:
         rows = _latest(self.outcome, SpreadMinute, "instrument", "minute")
         self._pair("spread_minutes", expected, [_minute(row) for row in rows])
 
+    def _spread_days(self) -> None:
+        if "spread_days" in self.case.data:
+            rows = _latest(self.outcome, SpreadDay, "instrument", "trading_day")
+            self._pair("spread_days", self.case.data["spread_days"], [_minute(row) for row in rows])
+
     def _presence(self) -> None:
         if "presence" not in self.case.data:
             return
@@ -591,12 +598,12 @@ def _seen(alerts: list[Alert]) -> Row:
     }  # fmt: skip
 
 
-def _minute(row: SpreadMinute) -> Row:
+def _minute(row: SpreadMinute | SpreadDay) -> Row:
     found: Row = {name: getattr(row, name) for name in row.__struct_fields__ if name != "depth"}
     for name, value in found.items():
         if value is None:
             found[name] = "null"
-        elif name.startswith("tw_"):
+        elif name.endswith("_bps") or name.startswith("tw_"):
             found[name] = text(value, 6)
         elif name in ("volume", "afmm_maker_volume", "afmm_taker_volume", "afmm_client_volume"):
             found[name] = text(value)

@@ -53,7 +53,9 @@ SPEC = {
     "ask_depth_10bps_base_without_affiliates ask_depth_10bps_quote_without_affiliates "
     "ask_depth_25bps_base_without_affiliates ask_depth_25bps_quote_without_affiliates "
     "ask_depth_50bps_base_without_affiliates ask_depth_50bps_quote_without_affiliates "
-    "volume afmm_maker_volume afmm_taker_volume afmm_client_volume",
+    "volume afmm_maker_volume afmm_taker_volume afmm_client_volume effective_bps improvement_bps effective_n "
+    "realised_1s_bps impact_1s_bps realised_1s_n realised_10s_bps impact_10s_bps realised_10s_n "
+    "realised_60s_bps impact_60s_bps realised_60s_n",
     "coverage_days": "instrument first_seq last_seq received landed quarantined duplicates missing_seqs "
     "dq_ns",
     "data_quality": "kind place reason raw",
@@ -64,10 +66,11 @@ TYPES = {
     "DECIMAL(18,8)": "qty order_qty leaves_qty display_qty min_qty bid_size ask_size harm_qty harm_at_fill "
     "cured_qty harm_left",
     "DECIMAL(18,6)": "tw_spread_bps tw_spread_bps_without_affiliates tw_spread_bps_common "
-    "tw_spread_bps_common_without_affiliates",
+    "tw_spread_bps_common_without_affiliates effective_bps improvement_bps realised_1s_bps impact_60s_bps",
     "DECIMAL(38,16)": "harm_notional bid_depth_10bps_quote",
     "TIMESTAMP WITH TIME ZONE": "ts minute ts_gateway ts_ack ts_published",
     "BIGINT": "seq ts_ns minute_ns ts_gateway_ns ts_ack_ns ts_published_ns two_sided_ns common_ns knowledge "
+    "effective_n realised_10s_n "
     "revision partition offset index",
     "VARCHAR[]": "accounts grps exec_inst",
     "STRUCT(kind VARCHAR, id VARCHAR, seq BIGINT)[]": "evidence",

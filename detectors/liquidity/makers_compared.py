@@ -1,0 +1,118 @@
+"""Whether a maker keeps more of the spread from clients than other makers do: a seeded block bootstrap."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from detectors.liquidity.trade_measures import Cell
+from schemas.decimals import divide_half_even
+
+RESAMPLES = 1_000
+BEYOND = RESAMPLES // 100  # the lower 99 % bound is the 10th smallest of 1,000
+WORDS = 8  # 64-bit words of one digest
+
+Blocks = dict[int, Cell]
+
+
+class Comparison(NamedTuple):
+    """Numbers of fills, means of realised spread (1e-6 bps), and whether the bounds are passed.
+
+    `lower`: the lower 99 % bound of the difference of means, None where it was not drawn or has no value.
+    `blocks`: of time with fills of either.
+    """
+
+    fills: int
+    other_fills: int
+    mean: int
+    other_mean: int
+    exceeds: bool
+    blocks: int
+    lower: int | None
+
+
+def compare(ours: Blocks, others: Blocks, *, excess: int, min_fills: int, seed: str) -> Comparison | None:
+    """Compare a maker's fills with other makers', both by block of time; None with too few of either.
+
+    It exceeds if the difference of the quantity-weighted means is above `excess` (1e-6 bps) and the lower
+    99 % bound of that difference is above 0, both by cross-multiplication. Bound: 1,000 times as many blocks
+    as there are (with a fill of either) are drawn with replacement, both makers' fills of a block together,
+    and the 10th smallest difference of means counts; a draw without fills of one of them counts as the least.
+
+    Blocks are 5 minutes of the clock: horizons of 60 s overlap, so fills within a minute share most of what
+    the price did; five times that leaves little between blocks, and a day still has 288. Source: Kuensch
+    1989, The jackknife and the bootstrap for general stationary observations (secondary); SPEC.md L2.
+    """
+    mine, theirs = _total(ours.values()), _total(others.values())
+    if mine.fills < max(min_fills, 1) or theirs.fills < max(min_fills, 1):
+        return None
+    exceeds = _difference(mine, theirs) > excess * mine.qty * theirs.qty
+    lower, positive = None, False
+    times = sorted({time for blocks in (ours, others) for time, cell in blocks.items() if cell.fills})
+    if exceeds:
+        none = Cell()
+        pairs = [(ours.get(time, none), others.get(time, none)) for time in times]
+        lower, positive = _lower_bound(pairs, seed)
+    return Comparison(
+        mine.fills,
+        theirs.fills,
+        divide_half_even(mine.realised, mine.qty),
+        divide_half_even(theirs.realised, theirs.qty),
+        exceeds and positive,
+        len(times),
+        lower,
+    )
+
+
+def _total(cells: Iterable[Cell]) -> Cell:
+    total = Cell()
+    for cell in cells:
+        total.fills += cell.fills
+        total.qty += cell.qty
+        total.realised += cell.realised
+    return total
+
+
+def _difference(mine: Cell, theirs: Cell) -> int:
+    """Return the difference of means, times both quantities."""
+    return mine.realised * theirs.qty - theirs.realised * mine.qty
+
+
+def _lower_bound(pairs: list[tuple[Cell, Cell]], seed: str) -> tuple[int | None, bool]:
+    """Return the bound in 1e-6 bps and whether it is above 0, exactly."""
+    numbers, count = draws(seed), len(pairs)
+    blocks = [(mine.qty, mine.realised, theirs.qty, theirs.realised) for mine, theirs in pairs]
+    least = undecided = 0
+    differences: list[int] = []
+    for _ in range(RESAMPLES):
+        qty = realised = other_qty = other_realised = 0
+        for _ in blocks:
+            block = blocks[next(numbers) * count >> 64]
+            qty += block[0]
+            realised += block[1]
+            other_qty += block[2]
+            other_realised += block[3]
+        if not qty or not other_qty:
+            undecided += 1
+            continue
+        difference = realised * other_qty - other_realised * qty
+        least += difference <= 0
+        differences.append(divide_half_even(difference, qty * other_qty))
+    if undecided >= BEYOND:
+        return None, False
+    return sorted(differences)[BEYOND - 1 - undecided], undecided + least < BEYOND
+
+
+def draws(seed: str) -> Iterator[int]:
+    """Return 64-bit numbers that depend on the seed alone: words of BLAKE2b over the seed and a counter.
+
+    >>> [number >> 56 for number, _ in zip(draws("alert"), range(4))]
+    [201, 93, 127, 231]
+    """
+    counter = 0
+    while True:
+        digest = hashlib.blake2b(f"{seed} {counter}".encode()).digest()
+        for at in range(0, 8 * WORDS, 8):
+            yield int.from_bytes(digest[at : at + 8], "big")
+        counter += 1
