@@ -6,6 +6,8 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,6 +40,11 @@ REGISTRY = re.compile(
 )
 URL_HOST = re.compile(r"https?://([\w.-]+\.[a-z]{2,})", re.I)
 MACHINE_PATH = re.compile(r"(?<![\w.~$})/-])/(?:work|root|home|Users|mnt|srv)/[\w.-]|\b[A-Z]:\\\\?Users\b")
+
+# Imported by other names than they are installed by; and what another dependency surely brings.
+INSTALLED_AS = {"faust": "faust-streaming", "confluent_kafka": "confluent-kafka", "yarl": "faust-streaming",
+                "markupsafe": "jinja2"}  # fmt: skip
+NOT_IMPORTED = {"cramjam", "pytz", "tzdata"}  # others find them: pyproject.toml says who
 
 Finding = tuple[str, int, str]
 Guard = Callable[[str, str], Iterator[Finding]]
@@ -167,6 +174,39 @@ def test_no_file_breaks_it(guard: Guard, concerns: Callable[[str], bool]) -> Non
 @pytest.mark.parametrize("path", sorted(FOREIGN_JSON))
 def test_who_may_name_json_beside_the_codec_does(path: str) -> None:
     assert "msgspec.json" in read(path), "take it off the list"
+
+
+def requirements() -> set[str]:
+    """Return the names of what the programs need, as pyproject.toml has them."""
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    return {re.split(r"[<>=!~;\[ ]", line)[0].lower() for line in project["dependencies"]}
+
+
+def undeclared(path: str, text: str, declared: set[str]) -> Iterator[Finding]:
+    """What is imported is declared, or of Python itself, or ours."""
+    for line, name in imported(ast.parse(text)):
+        top = name.partition(".")[0]
+        if top and top not in {*LAYERS, *sys.stdlib_module_names}:
+            package = INSTALLED_AS.get(top, top)
+            if package not in declared:
+                yield path, line, f"imports {name}, which pyproject.toml does not name"
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    declared = requirements()
+    files = [path for path in listed() if path.endswith(".py") and path.partition("/")[0] in LAYERS]
+    found = [finding for path in files for finding in undeclared(path, read(path), declared)]
+    assert not found, "\n".join(f"{path}:{line}: {what}" for path, line, what in found)
+    tests = [path for path in listed() if path.endswith(".py") and path.startswith("tests/checks/")]
+    names = {
+        name.partition(".")[0] for path in (*files, *tests) for _, name in imported(ast.parse(read(path)))
+    }
+    unused = declared - NOT_IMPORTED - {INSTALLED_AS.get(name, name) for name in names}
+    print(f"compared {len(declared)} requirements with the imports of {len(files)} files")
+    assert len(declared) > 10
+    assert not unused
+    assert list(undeclared("streams/tail.py", "import requests", declared)), "a planted one is found"
+    assert not list(undeclared("streams/tail.py", "import os, duckdb", declared))
 
 
 PLANTED: list[tuple[Guard, str, str]] = [
