@@ -27,12 +27,13 @@ from schemas.journal import Entry, Position
 from schemas.metrics import Depth, SpreadMinute
 from streams import reference_data
 from streams.replay import ReplayResult, replay
+from streams.settings import resource
 from streams.sources import recording
 from streams.sources.hyperliquid import VAULTS, read
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "hyperliquid_l4"
-RULEBOOK = (ROOT / "infra" / "rulebook" / "default.toml").read_text()
+RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 COPIES = ("by_block", "streaming")
 EXEC_TYPES = {"open": "new", "filled": "fill", "canceled": "canceled", "reduceOnlyCanceled": "canceled"}
 Row = dict[str, Any]
