@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from schemas.events import SOURCE_TOPICS, Topic
 from schemas.journal import RefusedEntry
 from streams.cli import app
 from streams.commands import record_schema
+from streams.settings import resource
 from streams.tagger import Directory, Tagger
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,3 +158,48 @@ def test_kept_agreements_are_in_the_labels_and_the_recording_is_sound(tmp_path: 
     assert fairbook("reference", "check", str(day / "reference.toml")).returncode == 0
     refused = fairbook("simulate", "--quoting", "some", "--to", str(tmp_path / "none"))
     assert refused.returncode == 2 and "off" in refused.stderr
+
+
+def test_a_dead_broker_is_one_line_and_no_long_wait() -> None:
+    for words in (["status"], ["reference", "load", str(ROOT / "infra/reference/reference.toml")]):
+        result = fairbook(*words, "--broker", "127.0.0.1:1")
+        assert result.returncode == 1
+        assert "the broker does not answer within" in result.stderr
+        assert "Traceback" not in result.stderr
+        assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+def test_the_example_of_reference_data_is_sound_and_says_what_matching_does() -> None:
+    example = resource("infra/reference/reference.toml")
+    assert fairbook("reference", "check", str(example)).stdout.startswith("0 errors, 0 warnings")
+
+
+def test_another_matching_is_told(tmp_path: Path) -> None:
+    text = resource("infra/reference/reference.toml").read_text(encoding="utf-8")
+    other = tmp_path / "reference.toml"
+    other.write_text(text.replace('matching = "price_time"', 'matching = "fifo"'), encoding="utf-8")
+    told = fairbook("reference", "check", str(other)).stdout
+    assert "BTC-USD has matching 'fifo': client_priority.price_time does not judge its book fills" in told
+    assert "0 errors, 1 warnings" in told
+
+
+def test_a_wrong_rulebook_is_named_with_its_line(tmp_path: Path) -> None:
+    book = tmp_path / "mine.toml"
+    book.write_text('[venue]\nzome = "UTC"\n', encoding="utf-8")
+    result = fairbook("rules", "--rulebook", str(book))
+    assert result.returncode == 1
+    assert f"{book}: line 2: " in result.stderr
+
+
+def test_a_second_demo_in_one_place_is_refused_at_once(tmp_path: Path) -> None:
+    with (tmp_path / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = fairbook("demo", "--state", str(tmp_path))
+    assert result.returncode == 1
+    assert "a demo already runs in" in result.stderr
+
+
+@pytest.mark.parametrize("what", ["reference", "alerts"])
+def test_what_is_no_venues_topic_has_a_schema_too(what: str) -> None:
+    schema = json.loads(RUN.invoke(app, ["schema", what]).output)
+    assert len(schema["$defs"]) >= 2
