@@ -207,7 +207,7 @@ def _warn_of_what_is_there(feed: Feed) -> None:
     if there:
         _say(
             f"note: the topics hold {there:,} messages already. If their instruments are numbered from 1 "
-            "again, each record is quarantined as `duplicate` or `conflict`: --prefix gives topics of their own"
+            "again, each record is quarantined as `duplicate` or `conflict`: a --prefix has its own topics"
         )
 
 
