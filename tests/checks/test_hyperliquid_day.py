@@ -331,7 +331,7 @@ def test_the_spread_minute_is_the_oracles(
                         if distance <= band * (ask + bid) and (others or user not in VAULTS):
                             depths[f"{name}_{band}bps", "base", others] += weight * size
                             depths[f"{name}_{band}bps", "quote", others] += weight * size * price
-    (minute,) = day.minutes
+    _first, minute = day.minutes  # at its end, and again with what became of its trades
     assert (minute.two_sided_ns, minute.common_ns, minute.one_sided_ns) == (total, total, 0)
     assert minute.tw_spread_bps == round(Fraction(spreads, total))
     means = {key: round(Fraction(depths[key], total)) for key in depths}
