@@ -289,12 +289,6 @@ class Directory:
         """Return the control group of an entity: the operator's id, or else its smallest member's."""
         return self._control_at(ts).groups.get(entity, entity)
 
-    def same_group(self, owner_a: str | None, owner_b: str | None, ts: int) -> bool:
-        """Return True if two known owners are in one group at `ts`; an unknown one is in nobody's."""
-        return (
-            owner_a is not None and owner_b is not None and self.group(owner_a, ts) == self.group(owner_b, ts)
-        )
-
     def watched_entities(self, ts: int) -> list[str]:
         """Return the entities outside the operator's group of which a member holds 20 to 50 %, ascending."""
         control = self._control_at(ts)

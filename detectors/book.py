@@ -1,8 +1,8 @@
 """One instrument's price-time book, rebuilt from the journal; rules read it and never change it.
 
 Turns, stamps and icebergs are SPEC.md sections 2.5 and 4 (P1). The order that opened the current turn is
-held as `turn.order` until the turn ends, so the book never crosses in mid-turn. What it cannot know: orders
-that rested before a record that neither starts at seq 1 nor with `restated` orders (`start_known`).
+held `aside` until the turn ends, so the book never crosses in mid-turn. What it cannot know: orders that
+rested before a record that neither starts at seq 1 nor with `restated` orders (`start_known`).
 """
 
 from __future__ import annotations
@@ -185,7 +185,6 @@ class Turn(msgspec.Struct):
     ts: int
     trades: int = 0
     match_id: str | None = None
-    quotes: int = 0
 
 
 class Book:
@@ -275,8 +274,3 @@ class Book:
             self.kill(order)
         elif not order.resting:
             self.place(order)
-
-    def crossed(self) -> bool:
-        """True if best bid >= best ask."""
-        bid, ask = self.bids.best(), self.asks.best()
-        return bid is not None and ask is not None and bid >= ask

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence as Items
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,24 +15,14 @@ import msgspec
 from detectors.affiliation import Party
 from detectors.base import Rule
 from detectors.book import Book, Order, Turn
-from detectors.bounded import oldest_beyond
+from detectors.busts import Busts, KeptTrade
 from detectors.history import History
 from detectors.ledger import DataFault, Ledger
 from detectors.sequence import Sequence, Verdict
 from detectors.trading_day import day_bounds, trading_day
 from detectors.transitions import Transitions
 from schemas import codec
-from schemas.alerts import (
-    Alert,
-    Anchor,
-    Evidence,
-    Measure,
-    Severity,
-    Status,
-    alert_id,
-    breach_id,
-    retracted,
-)
+from schemas.alerts import Alert, Anchor, Evidence, Measure, Severity, Status, alert_id, breach_id
 from schemas.events import Side
 from schemas.journal import EventEntry, OrderEntry, QuoteEntry, TradeEntry
 from schemas.metrics import Metric
@@ -47,16 +36,6 @@ PREVENTION = ("self_trade_prevention", "mm_protection")
 SOUND = ("duplicate", "no_accounts", "stale_reference", "not_price_time", "assigned_sequence")
 MAX_FAULTS = 1_000
 HOUR = 3_600_000_000_000
-MAX_TRADES = 20_000  # fills that a correction can still find, an instrument
-
-
-class KeptTrade(msgspec.Struct, array_like=True):
-    """A fill that a bust or correction can find. `match`: seq at which its turn began, or its own."""
-
-    trade: TradeEntry
-    match: int
-    busted: bool = False
-    corrected: bool = False
 
 
 class MarketState(msgspec.Struct):
@@ -95,8 +74,6 @@ class Market:
         self.own_time: int | None = None  # greatest ts of own entries
         self.now = 0  # what a decision is stamped: own time at a record, T of what was due at T
         self.timers: list[Timer] = []
-        self.trades: dict[str, KeptTrade] = {}  # by trade id, while a bust can reach it
-        self.renamed: dict[str, str] = {}  # trade id -> the id its correction gave it
         self.match_ids: dict[str, int] = {}  # match id -> seq of the match's first trade; bounded memory
         self.matching: Turn | None = None  # the turn that the entry in hand goes on with
         self.in_turn: list[str] = []  # orders that took part in the open turn's trades
@@ -105,22 +82,20 @@ class Market:
         self.seq = 0  # of the entry being applied
         self.late = False
         self.correcting: KeptTrade | None = None  # what the fill in hand corrects: judged, but not new
-        self.past: Book | None = (
-            None  # the book just before the seq of the fill in hand, where that is corrected
-        )
+        self.past: Book | None = None  # just before the seq of the fill in hand, where that is corrected
         self.history = History()
         self.cache: dict[str, Any] = {}  # derived values, never part of a snapshot
         self.out: list[Alert | Metric] = []
         self.states: dict[str, Any] = {rule.instance.name: rule.State() for rule in context.rules}
         self.transitions = Transitions(self)
+        self.busts = Busts(self)
         self.open()
 
     def open(self) -> None:
         """Let rules set up what they derive: of a market that is new, restored, or knows new facts."""
         self.changes = self.context.changes
         self.book.watchers.clear()
-        for rule, state in self._hooked("on_open"):
-            self._guard(rule, rule.on_open, state)
+        self.tell("on_open")
 
     # ---- services for rules -------------------------------------------------------------------------
 
@@ -251,9 +226,8 @@ class Market:
             fault = DataFault(first_seq, last_seq, missing)
             self.ledger.faults.append(fault)
             del self.ledger.faults[:-MAX_FAULTS]
-            for alert in self.ledger.touched(
-                fault
-            ):  # what came first, the alert or the fault, decides nothing
+            # what came first, the alert or the fault, decides nothing
+            for alert in self.ledger.touched(fault):
                 if alert.rule != self.context.integrity.name:
                     self.restate(alert, dq_degraded=True)
         self.context.integrity.report(self, kind, first_seq, last_seq, ts, detail)
@@ -337,21 +311,12 @@ class Market:
             self.settle()
         if self.own_time is not None and self.own_time <= ts:
             self.transitions.check_crossed(self.own_time, max(ts, self.own_time + 1))
-            for rule, state in self._hooked("on_due"):
-                self._guard(rule, rule.on_due, state, self.own_time, ts, self.time_known, False)
+            self.tell("on_due", self.own_time, ts, self.time_known, False)
         self._fire(ts + 1)
         self.now = ts
         self.time = max(self.time, ts)
-        for rule, state in self._hooked("on_clock"):
-            self._guard(rule, rule.on_clock, state, ts, end)
+        self.tell("on_clock", ts, end)
         self.now = self.own_time or 0
-
-    def _forget(self, horizon: int) -> None:
-        """Drop what no bust can reach any more; by own records, so that clocks decide nothing."""
-        self.ledger.forget(horizon)
-        old = takewhile(lambda item: item[1].trade.ts < horizon, self.trades.items())
-        for trade_id in [trade_id for trade_id, _kept in old]:
-            self._forget_trade(trade_id)
 
     def settle(self) -> None:
         """End the open turn, then compare the venue's quotes that came meanwhile with the book."""
@@ -361,8 +326,7 @@ class Market:
             self.book.end_turn()
             self.in_turn.clear()
             self.transitions.watch_cross(turn.begin_seq)
-            for rule, state in self._hooked("on_turn_end"):
-                self._guard(rule, rule.on_turn_end, state, turn)
+            self.tell("on_turn_end", turn)
         if self.pending:
             quotes, self.pending = self.pending, []
             for quote in quotes:
@@ -385,13 +349,11 @@ class Market:
                 self.time = max(self.time, ts)
         elif ts > own and counts:
             self.transitions.check_crossed(own, ts)
-            for rule, state in self._hooked("on_due"):
-                self._guard(rule, rule.on_due, state, own, ts, self.time_known, True)
+            self.tell("on_due", own, ts, self.time_known, True)
             self._fire(ts)
-            for rule, state in self._hooked("on_time"):
-                self._guard(rule, rule.on_time, state, own, ts, self.time_known)
+            self.tell("on_time", own, ts, self.time_known)
             if ts // HOUR != own // HOUR:
-                self._forget(ts - self.context.bust_horizon)
+                self.busts.forget(ts - self.context.bust_horizon)
             self.own_time = ts
             self.time = max(self.time, ts)
         elif counts:
@@ -429,8 +391,7 @@ class Market:
 
     def _order(self, entry: OrderEntry) -> None:
         first = entry.order_id is not None and self.book.find(entry.order_id) is None
-        for rule, state in self._hooked("on_order"):
-            self._guard(rule, rule.on_order, state, entry, first)
+        self.tell("on_order", entry, first)
         if entry.order_id is not None:
             self.history.change(self.book, entry.order_id, entry)
         self.transitions.order(entry)
@@ -438,88 +399,19 @@ class Market:
     def _trade(self, entry: TradeEntry) -> None:
         if entry.exec_type == "trade":
             self.transitions.check_trade(entry)
-            for rule, state in self._hooked("on_trade"):
-                self._guard(rule, rule.on_trade, state, entry)
+            self.tell("on_trade", entry)
             match = self.matching.begin_seq if self.matching is not None else entry.seq
-            self._remember(KeptTrade(entry, match))
+            self.busts.remember(KeptTrade(entry, match))
             self.history.mark(entry.seq)
             for order_id in (entry.buy_order_id, entry.sell_order_id):
                 if order_id is not None:
                     self.history.change(self.book, order_id, entry)
             self.transitions.trade(entry)
             return
-        self._bust(entry)
-
-    def _remember(self, kept: KeptTrade) -> None:
-        self.renamed.pop(kept.trade.trade_id, None)
-        self.trades[kept.trade.trade_id] = kept
-        for trade_id in oldest_beyond(self.trades, MAX_TRADES):
-            self._forget_trade(trade_id)
-            self.flags["forgot_young_trades"] = 1  # a bust can still reach what rests on them
-
-    def _forget_trade(self, trade_id: str) -> None:
-        del self.trades[trade_id]
-        self.flags["forgot_trades"] = 1
-        if self.renamed:
-            self.renamed = {old: new for old, new in self.renamed.items() if new != trade_id}
-
-    def _bust(self, entry: TradeEntry) -> None:
-        """A bust or correction; that of a fill never seen, or busted already, says nothing."""
-        trade_id = entry.orig_trade_id or entry.trade_id
-        trade_id = self.renamed.get(trade_id, trade_id)
-        was = self.trades.get(trade_id)
-        if was is None:
-            taken_back = "forgot_young_trades" in self.flags and self._take_back(trade_id, entry)
-            if "forgot_trades" in self.flags and not (taken_back and entry.exec_type == "trade_cancel"):
-                self.fault(
-                    "late_bust", entry.seq, entry.seq, entry.ts,
-                    f"{entry.exec_type} of trade {trade_id}, which was never seen or is no longer kept",
-                )  # fmt: skip
-            return
-        if was.busted:
-            return
-        if entry.ts > was.trade.ts + self.context.bust_horizon:
-            self.fault(
-                "late_bust", entry.seq, entry.seq, entry.ts,
-                f"{entry.exec_type} of trade {trade_id} of seq {was.trade.seq}",
-            )  # fmt: skip
-            return
-        was.busted = True
-        self._take_back(trade_id, entry)
-        if entry.exec_type == "trade_correct":
-            self._correct(was, entry)
-
-    def _take_back(self, trade_id: str, entry: TradeEntry) -> bool:
-        """What rests on the fill is retracted; return True if any alert was."""
-        for rule, state in self._hooked("on_bust"):
-            self._guard(rule, rule.on_bust, state, trade_id, entry)
-        resting = self.ledger.busted(trade_id)
-        for alert in resting:
-            self.restate(alert, **retracted(alert, "busted"))
-        return bool(resting)
-
-    def _correct(self, was: KeptTrade, entry: TradeEntry) -> None:
-        """A bust and a fill with the new values at the old seq, judged with the book just before that seq."""
-        trade_id = was.trade.trade_id
-        corrected = _corrected(was.trade, entry)
-        self._remember(KeptTrade(corrected, was.match, corrected=True))
-        if corrected.trade_id != trade_id:
-            self.renamed[trade_id] = corrected.trade_id
-            for name, now in list(self.renamed.items()):
-                if now == trade_id:
-                    self.renamed[name] = corrected.trade_id
-        self.correcting = was
-        self.past = self.history.book_before(self.book, corrected.seq)
-        doubtful = self.past is None
-        late, self.late = self.late, self.late or doubtful
-        for rule, state in self._hooked("on_trade"):
-            self._guard(rule, rule.on_trade, state, corrected)
-        self.late = late
-        self.correcting = self.past = None
+        self.busts.apply(entry)
 
     def _quote(self, entry: QuoteEntry) -> None:
-        for rule, state in self._hooked("on_quote"):
-            self._guard(rule, rule.on_quote, state, entry)
+        self.tell("on_quote", entry)
         if entry.account is None:
             if self.book.turn is not None:
                 self.pending.append(entry)
@@ -537,8 +429,10 @@ class Market:
                 self.time = max(self.time, due)
                 self._guard(rule, rule.on_timer, self.states[name], due, key)
 
-    def _hooked(self, hook: str) -> list[tuple[Rule, Any]]:
-        return [(rule, self.states[rule.instance.name]) for rule in self.context.hooked[hook]]
+    def tell(self, hook: str, *arguments: Any) -> None:
+        """Call a hook of every rule that has it."""
+        for rule in self.context.hooked[hook]:
+            self._guard(rule, getattr(rule, hook), self.states[rule.instance.name], *arguments)
 
     def _guard(self, rule: Rule, hook: Any, *arguments: Any) -> None:
         """Call a hook; an exception becomes a finding and never loses the event."""
@@ -569,9 +463,9 @@ class Market:
             in_turn=self.in_turn,
             pending=self.pending,
             timers=sorted(self.timers),
-            trades=self.trades,
+            trades=self.busts.trades,
             history=self.history,
-            renamed=self.renamed,
+            renamed=self.busts.renamed,
             match_ids=self.match_ids,
             ledger=self.ledger,
             flags=self.flags,
@@ -585,8 +479,9 @@ class Market:
         book = market.book
         market.sequence, market.time, market.own_time = data.sequence, data.time, data.own_time
         market.in_turn, market.pending, market.timers = data.in_turn, data.pending, list(data.timers)
-        market.trades, market.ledger, market.flags = data.trades, data.ledger, data.flags
-        market.renamed, market.match_ids, market.history = data.renamed, data.match_ids, data.history
+        market.busts.trades, market.busts.renamed = data.trades, data.renamed
+        market.ledger, market.flags = data.ledger, data.flags
+        market.match_ids, market.history = data.match_ids, data.history
         market.now = data.own_time or 0
         book.start_known, book.turn = data.start_known, data.turn
         book.orders = {order.order_id: order for order in data.orders}
@@ -599,24 +494,6 @@ class Market:
             market.states[name] = codec.decode(raw, type=rule.State)
         market.open()
         return market
-
-    def other_side(self, side: Side) -> Side:
-        """Return the opposite side."""
-        return "sell" if side == "buy" else "buy"
-
-
-def _corrected(was: TradeEntry, correction: TradeEntry) -> TradeEntry:
-    """Return the fill with what the correction states, at the old seq and ts."""
-    stated = {
-        name: getattr(correction, name)
-        for name, default in zip(
-            reversed(TradeEntry.__struct_fields__), reversed(TradeEntry.__struct_defaults__), strict=False
-        )
-        if getattr(correction, name) != default
-        and name not in ("orig_trade_id", "exec_type", "start", "extra")
-    }
-    stated["trade_id"] = correction.trade_id
-    return msgspec.structs.replace(was, **stated)
 
 
 def _distinct(items: Items[str | None]) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from schemas.alerts import Alert, Measure
-from schemas.decimals import text
 from schemas.events import RECORD_TYPES, Record
 from schemas.journal import Entry, EventEntry
 from schemas.metrics import Metric
@@ -82,9 +81,9 @@ def measures(values: dict[str, Measure]) -> str:
     return _canonical.encode(values).decode()
 
 
-def decimal(value: int | None, scale: int = 8) -> str | None:
-    """Return a scaled integer as a decimal string, None as None."""
-    return None if value is None else text(value, scale)
+def json_schema(kind: Any) -> str:
+    """Return the JSON Schema of a type, keys sorted, to read."""
+    return msgspec.json.format(canonical(msgspec.json.schema(kind)), indent=2).decode()
 
 
 RECORD_DECODERS: dict[str, Any] = {

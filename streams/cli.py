@@ -7,7 +7,7 @@ from importlib import metadata
 
 import typer
 
-from streams.commands import ask, operate, publish
+from streams.commands import ask, operate, publish, report
 
 app = typer.Typer(
     name="fairbook",
@@ -27,6 +27,7 @@ for name, group, panel in (
     ("ingest", publish.ingest, _FEED),
     ("recording", publish.recording, _FEED),
     ("alerts", ask.alerts, _ASK),
+    ("report", report.report, _ASK),
 ):
     app.add_typer(group, name=name, rich_help_panel=panel)
 for command, panel in (
@@ -63,12 +64,14 @@ def main() -> None:
     from detectors.rulebook import RulebookError
     from streams.feed import FeedError
     from streams.kafka_jars import BrokerError
+    from streams.lake.seeds import LakeError
     from streams.reference_data import ReferenceDataError
     from streams.settings import SettingsError
     from streams.sources.recording import RecordingError
 
     refusals = (
-        SettingsError, BrokerError, FeedError, RecordingError, ReferenceDataError, RulebookError, OSError,
+        SettingsError, BrokerError, FeedError, RecordingError, ReferenceDataError, RulebookError, LakeError,
+        OSError,
     )  # fmt: skip
     try:
         app()

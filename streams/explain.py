@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 from rich.console import Console
+from rich.markup import escape
 
 from detectors.registry import RULES
 from streams.lake import catalog
@@ -45,15 +46,18 @@ def show_alert(lake: Path, alert_id: str, console: Console) -> bool:
         found = connection.execute(HEADLINE, [alert_id]).fetchall()
         if len(found) != 1:
             what = "no alert begins" if not found else f"{len(found)} alerts begin"
-            console.print(f"{what} with {alert_id!r}: expected one; `fairbook alerts list` shows them")
+            console.print(
+                f"{what} with {alert_id!r}: expected one; `fairbook alerts list` shows them", markup=False
+            )
             return False
         alert = dict(zip((column[0] for column in connection.description or []), found[0], strict=True))
-        console.rule(f"{alert['instance']}  {alert['alert_id']}", align="left")
+        console.rule(escape(f"{alert['instance']}  {alert['alert_id']}"), align="left")
         reason = f" ({alert['status_reason']})" if alert["status_reason"] else ""
-        console.print(f"[bold]{alert['narrative']}[/bold]\n")
+        console.print(f"[bold]{escape(alert['narrative'])}[/bold]\n")
         console.print(
             f"status {alert['status']}{reason}, severity {alert['severity']}, {alert['instrument']}, "
-            f"{alert['ts']}"
+            f"{alert['ts']}",
+            markup=False,
         )
         if alert["dq_degraded"]:
             console.print("[yellow]degraded: its evidence touches data that is not sound[/yellow]")
@@ -67,7 +71,7 @@ def show_alert(lake: Path, alert_id: str, console: Console) -> bool:
         rule = RULES.get(str(alert["rule"]))
         console.print(
             f"\n[bold]The rule[/bold] {alert['rule']}, version {alert['version']}, "
-            f"parameters {alert['parameter_hash'][:12]}"
+            f"parameters {alert['parameter_hash'][:12]}",
         )
         if rule is not None:
             console.print(_without_examples(rule.__doc__ or ""), highlight=False, markup=False)
@@ -126,12 +130,12 @@ def _evidence(connection: duckdb.DuckDBPyConnection, alert_id: str, console: Con
 
 
 def _queue(connection: duckdb.DuckDBPyConnection, alert_id: str, instance: str, console: Console) -> None:
-    """Print the queue at the fill, and who was owed what."""
+    """Print the queue at the fill, and who was owed what. A corrected fill's is that of its old seq."""
     instrument, trade_id, side, seq, price, qty = connection.execute(
         """
-        select a.instrument, a.measures ->> 'trade_id', a.measures ->> 'side', t.seq, t.price, t.qty
-        from alerts a join trades t on t.instrument = a.instrument and t.trade_id = a.measures ->> 'trade_id'
-        where alert_id = $1
+        select instrument, measures ->> 'trade_id', measures ->> 'side', evidence[1].seq,
+          (measures ->> 'price')::decimal(28, 8), measures ->> 'qty'
+        from alerts where alert_id = $1
         """,
         [alert_id],
     ).fetchall()[0]
@@ -143,24 +147,26 @@ def _queue(connection: duckdb.DuckDBPyConnection, alert_id: str, instance: str, 
         from queue_before($1, $2, $3) q
         join trades t on t.instrument = $1 and t.seq = $3
         left join client_priority_harm h
-          on h.instance = $4 and h.trade_id = t.trade_id and h.side = $2 and h.order_id = q.order_id
-        where q.price is null or case when $2 = 'buy' then q.price >= t.price else q.price <= t.price end
+          on h.instance = $4 and h.instrument = $1 and h.trade_id = $5 and h.side = $2
+            and h.order_id = q.order_id
+        where q.price is null or case when $2 = 'buy' then q.price >= $6 else q.price <= $6 end
         order by q.ord_type <> 'market', q.price * if($2 = 'buy', -1, 1), q.stamp
         """,
-        params=[instrument, side, seq, instance],
+        params=[instrument, side, seq, instance, trade_id, price],
     )
     console.print(
         rich_table(
             relation,
-            f"The queue just before seq {seq}: {side} orders at {price} or better, in priority order",
+            f"The queue just before seq {seq}: {side} orders at {price.normalize():f} or better, "
+            "in priority order",
         )
     )
     relation = connection.sql(
         """
         select order_id, account, harm_at_fill, cured_qty, harm_left, outcome, withdrawn
-        from client_priority_harm where instance = $1 and trade_id = $2 and side = $3
+        from client_priority_harm where instance = $1 and instrument = $2 and trade_id = $3 and side = $4
         """,
-        params=[instance, trade_id, side],
+        params=[instance, instrument, trade_id, side],
     )
     console.print(rich_table(relation, f"The arithmetic: {qty} were filled; harm at the fill - cured = left"))
 

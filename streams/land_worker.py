@@ -21,7 +21,8 @@ from schemas import codec
 from schemas.journal import Position
 from streams import feed, tail, worker
 from streams.lake import catalog, compaction, files, hidden
-from streams.lake.writer import LakeWriter, seed
+from streams.lake.seeds import LakeError, seed
+from streams.lake.writer import LakeWriter
 from streams.settings import Settings
 
 STAGE = "land"
@@ -29,10 +30,6 @@ TOPICS = ("journal", "alerts", "metrics")
 FLUSH_SECONDS = 5.0  # from the first row gathered; a row can be queried 10 s after its event
 FLUSH_ROWS = 100_000
 COMPACT_SECONDS = 1.0
-
-
-class LakeError(RuntimeError):
-    """A lake that cannot be landed in: what was expected, and what to do."""
 
 
 class Landed(msgspec.Struct):
@@ -62,9 +59,7 @@ class LandPartition:
         self.next = self.first = state.next
 
     def take(self, message: Message) -> None:
-        """Gather the rows of one message. Raises RuntimeError if the message is an error."""
-        if message.error():
-            raise RuntimeError(f"reading {message.topic()}: {message.error()}")
+        """Gather the rows of one message."""
         offset, value = message.offset() or 0, message.value() or b""
         if offset < self.next:
             return
@@ -185,8 +180,12 @@ class LandWorker:
         self.reader.close()
 
     def _take(self, message: Message) -> None:
-        if message.error():
-            raise RuntimeError(f"reading {message.topic()}: {message.error()}")
+        """Hand a message to its partition. Raises RuntimeError if it is an error that does not pass."""
+        error = message.error()
+        if error is not None and error.code() in tail.PASSING:
+            return
+        if error is not None:
+            raise RuntimeError(f"reading {message.topic()}: {error}")
         self.parts[self.names[message.topic() or ""], message.partition() or 0].take(message)
 
     def _flush(self) -> None:

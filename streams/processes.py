@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from streams.settings import Settings
+from streams.settings import KAFKA_PROPERTIES, Settings
 
 STAGES = ("tag", "detect", "land")
 READY_SECONDS = 60.0
@@ -54,9 +55,17 @@ class Workers:
             *("--broker", ",".join(settings.addresses()), "--prefix", settings.prefix),
             *("--state", str(settings.state.resolve()), "--lake", str(settings.lake.resolve())),
         ]
+        if settings.properties_file is not None:
+            command += ["--kafka-properties", str(settings.properties_file.resolve())]
+        # The settings say how to log in, also that there is nothing to say.
+        environment = {name: value for name, value in os.environ.items() if name != KAFKA_PROPERTIES}
         with self.log(stage).open("wb") as output:
             self.running[stage] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
             )
 
     def check(self) -> None:

@@ -40,7 +40,7 @@ def rich_table(relation: duckdb.DuckDBPyRelation, title: str | None = None, limi
         longest = max((len(row[at]) for row in rows), default=0)
         number = str(kind).startswith(NUMBERS)
         table.add_column(
-            name, justify="right" if number else "left", overflow="fold", no_wrap=longest <= SHORT
+            escape(name), justify="right" if number else "left", overflow="fold", no_wrap=longest <= SHORT
         )
     for row in rows:
         table.add_row(*map(escape, row))
@@ -61,10 +61,14 @@ def run(lake: Path, query: str, form: Format, console: Console | None = None) ->
 def prompt(lake: Path) -> int:
     """Read queries until end of input."""
     console = Console()
-    console.print(
-        "SQL on the lake; end a query with ; and leave with Ctrl-D. Tables: [bold]show tables;[/bold]"
-    )
-    connection = catalog.connect(lake)
+    with catalog.connect(lake) as connection:
+        console.print(
+            "SQL on the lake; end a query with ; and leave with Ctrl-D. Tables: [bold]show tables;[/bold]"
+        )
+        return _prompt(connection, console)
+
+
+def _prompt(connection: duckdb.DuckDBPyConnection, console: Console) -> int:
     lines: list[str] = []
     while True:
         try:

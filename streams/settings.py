@@ -46,6 +46,7 @@ class Settings:
     lake        folder of the Parquet files and the catalog
     partitions  of each partitioned topic, where we create it
     properties  librdkafka properties of the cluster, checked; holds secrets, never printed
+    properties_file  where they were read, for a process that we start: secrets go on no command line
     """
 
     broker: str | None = None
@@ -54,6 +55,7 @@ class Settings:
     lake: Path = DEFAULT_STATE / "lake"
     partitions: int = DEFAULT_PARTITIONS
     properties: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    properties_file: Path | None = None
 
     def topic(self, name: str) -> str:
         """The topic's name on the cluster: `topic("orders")` with prefix "uat." is "uat.orders"."""
@@ -124,6 +126,7 @@ def load(
         lake=lake or _path(env, LAKE) or folder / "lake",
         partitions=_partitions(env.get(PARTITIONS, DEFAULT_PARTITIONS) if partitions is None else partitions),
         properties=MappingProxyType(properties),
+        properties_file=file,
     )
 
 

@@ -96,7 +96,6 @@ class TagPartition:
     journal_end: int = 0
     foreign: bool = False  # somebody else writes to this journal partition
     snapshot_due: float = 0.0
-    redelivered: int = 0
 
     # ---- rebuilding ---------------------------------------------------------------------------------
 
@@ -156,8 +155,8 @@ class TagPartition:
         """Sequence one record, unless this very record, by its place, is journaled already."""
         src = entry.src
         if src.offset < self.safe[src.topic] or (src.offset, src.index) in self.done[src.topic]:
-            self.redelivered += 1
-        elif isinstance(entry, RefusedEntry):
+            return
+        if isinstance(entry, RefusedEntry):
             self.sequencer.refuse(entry)
         else:
             arrival = append_ts_ms * 1_000_000

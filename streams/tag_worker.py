@@ -63,7 +63,11 @@ class TagWorker:
         self.rulebook = Rulebook.parse(text, PARAMETERS)
         self.tagger = Tagger(self.directory, self.rulebook.venue.max_future)
         self.parts: dict[int, TagPartition] = {}
-        self.partitions = feed.partitions(tail.consumer(settings, STAGE), settings, "orders")
+        reader = tail.consumer(settings, STAGE)
+        try:
+            self.partitions = feed.partitions(reader, settings, "orders")
+        finally:
+            reader.close()
         self.mismatches = 0
         self.tasks: set[asyncio.Task[None]] = set()
         self.topics: dict[str, str] = {settings.topic(name): name for name in SOURCE_TOPICS}

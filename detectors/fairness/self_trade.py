@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from detectors.base import Rule
+from detectors.bounded import oldest_beyond
 from schemas.alerts import Evidence, Severity
 from schemas.decimals import text
 from schemas.journal import OrderEntry, TradeEntry
@@ -21,6 +22,9 @@ SEVERITY: dict[str, Severity] = {
     "afmm_own_group": "high",
     "same_group": "medium",
 }
+
+
+MAX_ACCOUNTS = 20_000  # whose cancels are counted, an instrument: those it happened to last
 
 
 class SelfTradeState(msgspec.Struct):
@@ -58,7 +62,9 @@ class SelfTrade(Rule):
             order = market.book.find(entry.order_id)
             account = entry.account or (order.account if order is not None else None)
             if account is not None:
-                state.preventions[account] = state.preventions.get(account, 0) + 1
+                state.preventions[account] = state.preventions.pop(account, 0) + 1
+                for gone in oldest_beyond(state.preventions, MAX_ACCOUNTS):
+                    del state.preventions[gone]
 
     def on_trade(self, market: Market, state: SelfTradeState, trade: TradeEntry) -> None:
         """Compare both sides' accounts, owners, groups."""

@@ -8,6 +8,7 @@ import msgspec
 
 from detectors.base import Rule
 from detectors.bounded import oldest_beyond
+from detectors.ledger import MAX_ALERTS
 from schemas.alerts import Anchor, Evidence, Severity, retracted
 from schemas.events import Side
 from schemas.journal import OrderEntry, QuoteEntry, TradeEntry
@@ -33,6 +34,7 @@ SAYS = {
 
 MAX_STRANGERS = 20_000
 MAX_SUPPORTS = 1_000
+MAX_RESTING = MAX_ALERTS  # what the ledger has forgotten no bust can change
 
 
 class Stranger(msgspec.Struct):
@@ -255,6 +257,8 @@ class AffiliateFlag(Rule):
         if known is None or known.status == "retracted":
             if support.fill:
                 state.resting[key] = [support]
+                for gone in oldest_beyond(state.resting, MAX_RESTING):
+                    del state.resting[gone]
             self._say(market, code, anchor, account, support, _what(code, subject, support), None)
             return
         supports = state.resting.get(key)

@@ -467,7 +467,7 @@ class ClientPriority(Rule):
     def _follow(self, market: Market, state: ClientPriorityState, judged: Judged) -> None:
         """What came between a corrected fill's old seq and now: cures, withdrawals, its window's end."""
         key = f"{judged.trade_id} {judged.side}"
-        for kept in reversed(market.trades.values()):
+        for kept in reversed(market.busts.trades.values()):
             trade = kept.trade
             if trade.seq <= judged.seq and not kept.corrected:
                 break

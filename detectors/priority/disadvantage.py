@@ -106,7 +106,7 @@ def _orders_ahead(market: Market, fill: Fill, price: int) -> Iterator[Order]:
 def _exemption(market: Market, fill: Fill, order: Order) -> str | None:
     """Return the first named exemption that holds, but `min_qty`, which depends on the allocation."""
     trade = fill.trade
-    counterparty = market.account(trade, market.other_side(fill.side))
+    counterparty = market.account(trade, "sell" if fill.side == "buy" else "buy")
     owner = market.party(order.account, trade.ts).owner
     if owner is not None and owner == market.party(counterparty, trade.ts).owner:
         return "same_owner_as_counterparty"

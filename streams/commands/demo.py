@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 import signal
@@ -98,7 +97,9 @@ def _cluster(settings: Settings, folder: Path, *, own: bool, console: Console) -
             libs = Path(named) if named else settings.state / "kafka" / "libs"
             with spinner("starting Kafka"):
                 info = local_broker.up(None, folder, libs.absolute())
-            there = dataclasses.replace(there, broker=info.address, properties=MappingProxyType({}))
+            there = dataclasses.replace(
+                there, broker=info.address, properties=MappingProxyType({}), properties_file=None
+            )
             console.print(f"Kafka runs on {info.address}", style="dim", highlight=False)
         elif not there.prefix:
             there = dataclasses.replace(there, prefix=f"fairbook-demo-{time.time_ns() // 1_000_000}.")
@@ -150,10 +151,12 @@ _ANCHORS: dict[str, Callable[[dict[str, str]], tuple[str, ...]]] = {
     "client_priority": lambda a: (a["trade_id"], a["side"]),
     "self_trade": lambda a: (a["trade_id"],),
     "affiliate_flag": lambda a: tuple(a.values()),
+    "quoting_obligation": lambda a: tuple(a.values()),
+    "spread_quality": lambda a: tuple(a.values()),
 }
 
 
 def label_breach(label: dict[str, Any]) -> str:
     """Return the breach id that SPEC.md section 3 gives to a label of the simulator."""
-    anchor = _ANCHORS[label["rule"]](json.loads(json.dumps(label["anchor"])))
+    anchor = _ANCHORS[label["rule"]](label["anchor"])
     return breach_id(label["rule"], label["instance"], label["instrument"], anchor)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from schemas import codec
 from schemas.events import RECORD_TYPES, Topic
 
@@ -82,7 +80,6 @@ def examples(topic: Topic) -> list[bytes]:
 
 def text(topic: Topic) -> str:
     """Return the JSON Schema and the worked records, the latter one a line."""
-    schema = msgspec.json.format(codec.canonical(msgspec.json.schema(RECORD_TYPES[topic])), indent=2).decode()
     lines = [data.decode() for data in examples(topic)]
     note = f"A message on `{topic}` is one such record or an array of them; key: the instrument."
-    return "\n".join([schema, "", note, *lines])
+    return "\n".join([codec.json_schema(RECORD_TYPES[topic]), "", note, *lines])

@@ -30,12 +30,11 @@ def run(folder: Path, lake: Path | None, rulebook_text: str) -> int:
     sink = None
     if lake is not None:
         _make_room(lake)
+        (lake / MARK).write_text(f"{folder.resolve()}\n", encoding="utf-8")
         sink = LakeWriter(lake, f"replay-{folder.resolve().name}")
     with progress(f"replaying {folder.name}", total, Console(stderr=True)) as advance:
         result = replay(folder, rulebook_text=rulebook_text, sink=sink, progress=advance)
         advance(total)
-    if lake is not None:
-        (lake / MARK).write_text(f"{folder.resolve()}\n", encoding="utf-8")
     _report(result, Console())
     if lake is not None:
         print(f"\nlanded in {lake}: try `fairbook summary --lake {lake}`, or duckdb {lake / catalog.NAME}")
@@ -43,8 +42,12 @@ def run(folder: Path, lake: Path | None, rulebook_text: str) -> int:
 
 
 def _make_room(lake: Path) -> None:
-    """Take away an earlier replay; anything else that is there is not ours to remove."""
+    """Take away an earlier replay; anything else that is there is not ours to remove.
+
+    The mark comes first: also of a replay that did not end, the place is known to be its own.
+    """
     if not lake.exists() or not any(lake.iterdir()):
+        lake.mkdir(parents=True, exist_ok=True)
         return
     ours = {catalog.NAME, MARK, *TABLES}
     strangers = sorted(path.name for path in lake.iterdir() if path.name not in ours)
@@ -53,7 +56,6 @@ def _make_room(lake: Path) -> None:
         raise SettingsError(f"--lake {lake}: expected a new folder or an earlier replay's, found {what}")
     for table in TABLES:
         shutil.rmtree(lake / table, ignore_errors=True)
-    (lake / MARK).unlink()
 
 
 def _report(result: ReplayResult, console: Console) -> None:

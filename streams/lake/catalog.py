@@ -17,6 +17,7 @@ import duckdb
 
 from schemas.tables import TABLES
 from streams.lake import files, hidden
+from streams.lake.seeds import seed
 
 NAME = "catalog.duckdb"
 ZONE = "Asia/Hong_Kong"
@@ -43,8 +44,6 @@ def publish(root: Path, zone: str = ZONE) -> Path:
     It may be moved with the lake and opened from anywhere (see `_PLACE`). Readers that have the old one open
     keep it.
     """
-    from streams.lake.writer import seed
-
     root = root.resolve()
     files.make_folder(root)
     path = root / NAME
@@ -100,7 +99,7 @@ def _locked(path: Path) -> bool:
 
 
 def _define(connection: duckdb.DuckDBPyConnection, root: Path, first: str, zone: str) -> None:
-    quoted = str(root).replace("'", "''")
+    quoted, quoted_zone = str(root).replace("'", "''"), zone.replace("'", "''")
     place = _PLACE.format(name=NAME, root=quoted)
     state = hidden.load(root)
     for table, columns in TABLES.items():
@@ -116,9 +115,9 @@ def _define(connection: duckdb.DuckDBPyConnection, root: Path, first: str, zone:
     scripts = resources.files("streams.lake").joinpath("views").iterdir()
     for script in sorted(scripts, key=lambda path: path.name):
         if script.name.endswith(".sql"):
-            connection.execute(script.read_text().replace("{zone}", zone.replace("'", "''")))
+            connection.execute(script.read_text().replace("{zone}", quoted_zone))
     connection.execute(f"create macro lake_root() as '{quoted}'")
-    connection.execute(f"create macro lake_zone() as '{zone}'")
+    connection.execute(f"create macro lake_zone() as '{quoted_zone}'")
 
 
 def connect(root: Path) -> duckdb.DuckDBPyConnection:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from detectors.runner import Output
 from detectors.sequence import Sequence, Verdict
@@ -26,7 +23,7 @@ from schemas.journal import (
     TradeEntry,
 )
 from schemas.metrics import ClientPriorityHarm, SpreadMinute
-from schemas.tables import TABLES, schema, to_arrow
+from schemas.tables import to_arrow
 from streams.lake import catalog, files, rows
 
 HOUR = 3_600_000_000_000
@@ -191,26 +188,6 @@ class LakeWriter:
         self.gathered = 0
         self._files += 1
         return written
-
-
-def seed(root: Path) -> str:
-    """Give each table an empty file, so that no query meets an empty glob; its name has the lake's id.
-
-    Returns its path below a table's folder. Raises ValueError if the lake has other columns than ours.
-    """
-    place = "date=1970-01-01/hour=00"
-    found = sorted(path.name for path in root.glob(f"*/{place}/seed-*.parquet"))
-    name = found[0] if found else f"seed-{secrets.token_hex(4)}.parquet"
-    for table in TABLES:
-        path = root / table / place / name
-        if not path.exists():
-            files.write_parquet(path, to_arrow(table, []))
-        elif pq.read_schema(path).remove_metadata() != schema(table):
-            raise ValueError(
-                f"{path.parents[2]}: expected the columns of this version, it has others: a lake of another "
-                "version; land or replay into a new folder"
-            )
-    return f"{place}/{name}"
 
 
 def _metric_ts(output: Output) -> int | None:

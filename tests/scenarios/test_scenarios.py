@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conditions import rulebooks_read_once
 from scenario import ARRANGEMENTS, Case, CaseError, Comparison, Row, cases, load, record, run, same
 
 from detectors.registry import RULES
@@ -34,6 +35,7 @@ def test_it_comes_out_as_written(case: Case, tmp_path: Path) -> None:
     assert not comparison.differences, "\n".join(comparison.differences)
 
 
+@rulebooks_read_once()
 def test_arrival_order_and_arrays_change_nothing(tmp_path: Path) -> None:
     compared = Counter[str]()
     for number, case in enumerate(CASES):

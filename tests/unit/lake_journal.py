@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import KafkaError
+
 from detectors.runner import Output
 from schemas import codec
 from schemas.alerts import Alert
@@ -12,12 +14,13 @@ from schemas.events import SOURCE_TOPICS
 from schemas.journal import Entry, Position
 from streams.detect_worker import envelope, output_id
 from streams.replay import replay
+from streams.settings import resource
 from streams.sources.simulator import SimulatorConfig, Violations, reference_toml, simulate
 
 TESTS = Path(__file__).resolve().parents[1]
 HANDMADE = TESTS / "oracles" / "handmade"
 FOLDERS = sorted(path for path in HANDMADE.iterdir() if path.is_dir())
-RULEBOOK = (TESTS.parent / "infra" / "rulebook" / "default.toml").read_text()
+RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 
 
 class Kept:
@@ -67,7 +70,7 @@ class FakeMessage:
         offset: int,
         value: bytes,
         headers: dict[str, bytes] | None = None,
-        error: str | None = None,
+        error: KafkaError | None = None,
     ) -> None:
         self._topic, self._partition, self._offset, self._value = topic, partition, offset, value
         self._headers, self._error = headers, error
@@ -87,7 +90,7 @@ class FakeMessage:
     def headers(self) -> list[tuple[str, bytes]] | None:
         return None if self._headers is None else list(self._headers.items())
 
-    def error(self) -> str | None:
+    def error(self) -> KafkaError | None:
         return self._error
 
 

@@ -1,4 +1,4 @@
-"""Another process that queries a lake until a file `stop` is there: prints how often, and what went wrong.
+"""Another process that queries a lake until a file `stop` is there or its parent is gone: prints what it saw.
 
 Usage: python lake_reader.py LAKE. A query opens the catalog anew or, mostly, goes on with the one before;
 counts are compared with earlier ones.
@@ -6,6 +6,7 @@ counts are compared with earlier ones.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def main(lake: Path) -> None:
     latest = [0] * len(QUERIES)
     queries = failed = 0
     connection = duckdb.connect(path, read_only=True)
-    while not (lake / "stop").exists():
+    parent = os.getppid()
+    while not (lake / "stop").exists() and os.getppid() == parent:
         if queries % 5 == 0:
             connection.close()
             connection = duckdb.connect(path, read_only=True)

@@ -73,10 +73,9 @@ def test_an_account_nobody_lists_is_unknown_and_has_no_owner() -> None:
     assert directory.registered("A", "X", 5) and not directory.registered(None, "X", 5)
 
 
-def test_two_unknown_owners_are_never_in_one_group() -> None:
-    directory = Directory([VENUE])
-    assert not directory.same_group(directory.owner("A", 5), directory.owner("A", 5), 5)
-    assert directory.same_group("a", "a", 5)
+def test_an_unknown_owner_is_in_no_group() -> None:
+    party = Directory([VENUE]).party("A", "X", 5)
+    assert (party.owner, party.grp) == (None, None)
 
 
 def test_unlisted_accounts_may_be_clients_each_its_own_owner() -> None:

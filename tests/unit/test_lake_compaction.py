@@ -14,6 +14,7 @@ from test_lake_landing import FEED, land
 
 from streams.lake import catalog, hidden
 from streams.lake.compaction import Compactor
+from streams.lake.seeds import LakeError
 from streams.land_worker import LandPartition
 
 NOW = 100.0
@@ -150,5 +151,5 @@ def test_a_lake_with_other_columns_is_refused(tmp_path: Path, monkeypatch: pytes
 
     root = many_files(tmp_path)
     monkeypatch.setitem(tables.TABLES, "orders", (*tables.TABLES["orders"], Column("new_column", "quantity")))
-    with pytest.raises(ValueError, match=r"orders: expected the columns of this version"):
+    with pytest.raises(LakeError, match=r"orders: expected the columns of this version"):
         catalog.publish(root)

@@ -15,7 +15,8 @@ from schemas import codec
 from schemas.journal import ClockEntry, OrderEntry, Source
 from streams.lake import catalog
 from streams.lake.compaction import Compactor
-from streams.lake.writer import LakeWriter, seed
+from streams.lake.seeds import seed
+from streams.lake.writer import LakeWriter
 from streams.land_worker import TOPICS, LandPartition, landed
 
 FEED = messages(kept(HANDMADE / "14_bad_input"), frame=9)
@@ -94,12 +95,6 @@ def test_messages_that_are_read_again_are_passed_over(tmp_path: Path) -> None:
     assert part.flush() and not part.flush()
     land(tmp_path / "whole")
     assert visible(tmp_path)["orders"] == visible(tmp_path / "whole")["orders"] != []
-
-
-def test_an_error_in_place_of_a_message_is_raised(tmp_path: Path) -> None:
-    part = LandPartition(tmp_path, "journal", 0)
-    with pytest.raises(RuntimeError, match="reading journal: the partition is gone"):
-        part.take(FakeMessage("journal", 0, 0, b"", error="the partition is gone"))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b'{"next": "three"}', b"[]"])

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError
 from lake_crash import visible
-from lake_journal import HANDMADE
+from lake_journal import HANDMADE, RULEBOOK, FakeMessage
 from test_lake_landing import FEED, land
 
 from streams import feed, land_worker, settings, tail
@@ -75,6 +76,40 @@ def test_a_worker_lands_everything_and_goes_on_where_it_was(
         assert connection.sql("select count(*) from orders").fetchall() > [(0,)]
 
 
+def test_an_error_in_place_of_a_message_ends_it_unless_it_passes(
+    tmp_path: Path, consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[KafkaError] = []
+
+    def with_errors(_most: int, _seconds: float) -> list[Any]:
+        errors = [FakeMessage("journal", -1, -1, b"", error=error) for error in told]
+        told.clear()
+        return errors + FakeConsumer.consume(consumer, _most, _seconds)
+
+    monkeypatch.setattr(consumer, "consume", with_errors)
+    told.append(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    worker_of(tmp_path / "lake", consumer).run()
+    land(tmp_path / "whole")
+    assert visible(tmp_path / "lake") == visible(tmp_path / "whole")
+    told.append(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    with pytest.raises(RuntimeError, match=r"reading journal: .*TOPIC_AUTHORIZATION_FAILED"):
+        worker_of(tmp_path / "lake", consumer).run()
+
+
+def test_a_replay_that_did_not_end_can_be_replayed_into_its_folder_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = tmp_path / "OUT"
+    with monkeypatch.context() as patch:
+        patch.setattr(catalog, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            replaying.run(HANDMADE / "11_two_passes", lake, RULEBOOK)
+    assert list(lake.glob("orders/*/*/*.parquet"))
+    assert replaying.run(HANDMADE / "14_bad_input", lake, RULEBOOK) == 0
+    with catalog.connect(lake) as connection:
+        assert connection.sql("select count(*) from quarantine").fetchall() == [(5,)]
+
+
 def test_a_failing_compaction_does_not_stop_landing(
     tmp_path: Path, consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,10 +136,9 @@ def test_a_journal_that_does_not_hold_the_position_is_told(
 
 
 def test_a_recording_can_be_replayed_into_the_same_folder_again(tmp_path: Path) -> None:
-    rulebook = (HANDMADE.parents[2] / "infra" / "rulebook" / "default.toml").read_text()
     lake = tmp_path / "OUT"
     for name in ("11_two_passes", "14_bad_input", "14_bad_input"):
-        assert replaying.run(HANDMADE / name, lake, rulebook) == 0
+        assert replaying.run(HANDMADE / name, lake, RULEBOOK) == 0
     assert [path.name for path in lake.glob("*.duckdb")] == ["catalog.duckdb"]
     with catalog.connect(lake) as connection:
         assert connection.sql("select count(*) from quarantine").fetchall() == [(5,)]
