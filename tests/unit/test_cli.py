@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -128,10 +130,29 @@ def test_a_replay_lands_and_can_be_asked_and_shown(tmp_path: Path) -> None:
 
 def test_a_replay_does_not_touch_what_is_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
-    result = fairbook("replay", str(HANDMADE / "01_queue_jump"), "--lake", str(tmp_path))
-    assert result.returncode == 1
-    assert "expected a new folder or an earlier replay's, found 'notes.txt'" in result.stderr
+    replay = ("replay", str(HANDMADE / "01_queue_jump"), "--lake", str(tmp_path))
+    assert fairbook(*replay).returncode == 0
+    assert fairbook(*replay).returncode == 0
     assert (tmp_path / "notes.txt").read_text(encoding="utf-8") == "mine"
+    (tmp_path / "replay-of.txt").unlink()
+    refused = fairbook(*replay)
+    assert refused.returncode == 1
+    assert (
+        "expected a new folder or an earlier replay's, found 'catalog.duckdb' of another lake"
+        in refused.stderr
+    )
+
+
+def test_a_replay_of_damaged_files_says_so_in_its_status(tmp_path: Path) -> None:
+    day = tmp_path / "day"
+    shutil.copytree(HANDMADE / "01_queue_jump", day)
+    packed = gzip.compress((day / "orders.jsonl").read_bytes())
+    (day / "orders.jsonl").unlink()
+    (day / "orders.jsonl.gz").write_bytes(packed[:-9])
+    result = fairbook("replay", str(day), "--lake", str(tmp_path / "lake"))
+    assert result.returncode == 1
+    assert "the answers are of what could be read, not of the day" in result.stderr
+    assert (tmp_path / "lake" / "catalog.duckdb").exists()
 
 
 def test_a_simulated_day_is_a_recording_that_is_checked_and_has_labels(tmp_path: Path) -> None:
