@@ -151,6 +151,8 @@ _ANCHORS: dict[str, Callable[[dict[str, str]], tuple[str, ...]]] = {
     "client_priority": lambda a: (a["trade_id"], a["side"]),
     "self_trade": lambda a: (a["trade_id"],),
     "affiliate_flag": lambda a: tuple(a.values()),
+    "quoting_obligation": lambda a: tuple(a.values()),
+    "spread_quality": lambda a: tuple(a.values()),
 }
 
 

@@ -16,6 +16,7 @@ from streams.feed import Feed
 from streams.settings import Settings
 from streams.sources import recording as recordings
 from streams.sources.simulator import Simulation, SimulatorConfig, Violations, reference_toml
+from streams.sources.simulator_config import Quoting
 from streams.sources.simulator_faults import Faults, FaultyStream
 
 Records = Iterable[tuple[Topic, Mapping[str, object] | bytes]]
@@ -116,23 +117,31 @@ def simulation(
     live: bool,
     to: Path | None,
     rulebook: str,
+    quoting: Quoting = "off",
 ) -> Simulation:
     """Publish a simulated day, or write it as a recording; returns the run, with its labels."""
     more: dict[str, Any] = {"start": time.time_ns()} if live else {}
     config = SimulatorConfig(
-        seed=seed, seconds=seconds, rate=rate, events=events, violations=Violations.each(violations), **more
+        seed=seed,
+        seconds=seconds,
+        rate=rate,
+        events=events,
+        violations=Violations.each(violations),
+        quoting=quoting,
+        **more,
     )
     run = Simulation(config)
     stream: Records = run
     spoilt = None
     if faults:
-        stream = spoilt = FaultyStream(run, Faults.each(faults), config.total, seed)
-    records = _counted(_paced(stream) if live else stream, config.total, f"simulating, seed {seed}")
+        stream = spoilt = FaultyStream(run, Faults.each(faults), run.total, seed, run.spared)
+    records = _counted(_paced(stream) if live else stream, run.total, f"simulating, seed {seed}")
     _deliver(settings, records, reference_toml(config), to, rulebook, f"a simulated day, seed {seed}")
     for kind in run.unplanted:
         _say(f"not planted: {kind} (the day was too short for its situation to come about)")
     if labels is not None:
-        lines = [*run.labels, *({"fault": label} for label in (spoilt.labels if spoilt else ()))]
+        lines = [*run.labels, *({"presence": label} for label in run.presence)]
+        lines += [{"fault": label} for label in (spoilt.labels if spoilt else ())]
         labels.write_bytes(b"".join(codec.encode(line) + b"\n" for line in lines))
         _say(f"{len(run.labels)} labels in {labels}")
     return run

@@ -12,6 +12,7 @@ import typer
 from schemas.events import Topic
 from streams.commands.options import To, connected
 from streams.settings import Settings, resource
+from streams.sources.simulator_config import Quoting
 
 ingest = typer.Typer(help="Publish recorded or captured market data to Kafka.", no_args_is_help=True)
 reference = typer.Typer(help="Who is who: reference data, checked and loaded.", no_args_is_help=True)
@@ -121,6 +122,12 @@ def simulate(
     faults: Annotated[
         int, typer.Option(help="Spoilt records of each kind (gap, duplicate, garbage ...).")
     ] = 0,
+    quoting: Annotated[
+        Quoting,
+        typer.Option(
+            help="Add markets of makers under agreements: kept ones, some only just, or all, broken ones too."
+        ),
+    ] = "off",
     labels: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="What was planted, as JSON Lines. No worker reads it."),
@@ -131,7 +138,7 @@ def simulate(
     to: To = None,
     rulebook: Rulebook = None,
 ) -> None:
-    """Simulate a venue with an affiliated maker, with planted violations of I1, P1 and F2."""
+    """Simulate a venue with an affiliated maker, with planted violations of I1, P1, F2; --quoting: L1, L2."""
     from streams.commands import feeding
 
     feeding.simulation(
@@ -142,6 +149,7 @@ def simulate(
         events=events,
         violations=violations,
         faults=faults,
+        quoting=quoting,
         labels=labels,
         live=live,
         to=to,

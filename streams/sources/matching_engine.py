@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator, Mapping
 from schemas.events import OrderExecType, Side, Topic
 from streams.sources.simulator_config import Record
 from streams.sources.simulator_records import (
+    Flag,
     Order,
     block_record,
     bust_record,
     order_record,
+    protection_record,
+    quote_record,
     trade_record,
-    venue_quote,
 )
 
 TradeListener = Callable[[Record, int, int, Order, Order], None]
@@ -224,6 +226,18 @@ class MatchingEngine:
             self.instrument, self.seq + 1, ts, trade_id, price, quantity, buyer, seller))  # fmt: skip
         return trade_id
 
+    def protect(self, ts: int, account: str, on: bool, mm_flag: Flag) -> None:
+        """Publish that market-maker protection holds an account, or lets it go. Its orders stay."""
+        kind: OrderExecType = "mm_protection_start" if on else "mm_protection_end"
+        self._emit("orders", protection_record(self.instrument, self.seq + 1, ts, kind, account, mm_flag))
+
+    def report_quote(
+        self, ts: int, account: str, bid: tuple[int, int], ask: tuple[int, int], mm_flag: Flag
+    ) -> None:
+        """Publish a maker's own two-sided quote, which never enters the book; price 0 is an absent side."""
+        record = quote_record(self.instrument, self.seq + 1, ts, bid, ask)
+        self._emit("quotes", {**record, "account": account, "mm_flag": mm_flag})
+
     def bust(self, ts: int, trade_id: str) -> None:
         """Publish that a trade is taken back. The book does not change (SPEC 2.5)."""
         self._emit("trades", bust_record(self.instrument, self.seq + 1, ts, self._next_trade_id(), trade_id))
@@ -332,7 +346,7 @@ class MatchingEngine:
         quote = ((bid.price, bid.shown) if bid else (0, 0), (ask.price, ask.shown) if ask else (0, 0))
         if quote != self._quoted:
             self._quoted = quote
-            self._emit("quotes", venue_quote(self.instrument, self.seq + 1, ts, *quote))
+            self._emit("quotes", quote_record(self.instrument, self.seq + 1, ts, *quote))
 
     def _order(self, exec_type: OrderExecType, order: Order, ts: int, reason: str = "") -> None:
         self._emit("orders", order_record(self.instrument, self.seq + 1, ts, exec_type, order, reason))

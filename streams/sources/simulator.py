@@ -6,19 +6,23 @@
     reference_toml(run.config)         # who is who, for `reference.toml`
 
 The run is a function of its configuration alone. It knows nothing of the rules: a label is made where the act
-is. Missing so far: halts and auctions, protection, corrections, cancel bursts, all-or-none and pegged orders.
+is. Market making under agreement, halts and auctions, and protection are in markets of their own
+(`simulator_quoting`). Missing so far: corrections, cancel bursts, all-or-none and pegged orders.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 
 from schemas.events import Topic
 from streams.sources.simulator_config import InstrumentSpec, Record, SimulatorConfig, Violations
 from streams.sources.simulator_flow import Flow
 from streams.sources.simulator_market import Book, Market
-from streams.sources.simulator_participants import reference_toml
+from streams.sources.simulator_participants import reference_tables
 from streams.sources.simulator_plants import Plants
+from streams.sources.simulator_quoters import QuotingDays, time_of
+from streams.sources.simulator_quoting import agreement_tables, quoting_markets
 
 __all__ = ["InstrumentSpec", "Simulation", "SimulatorConfig", "Violations", "reference_toml", "simulate"]
 
@@ -35,7 +39,10 @@ class Simulation:
         self._market = Market(config)
         self._flow = Flow(self._market)
         self._plants = Plants(self._market)
+        self._quoting = QuotingDays(config, self._market.people)
         self._records = self._run()
+        if config.quoting != "off":
+            self._records = heapq.merge(self._records, self._quoting.records(), key=time_of)
 
     def __iter__(self) -> Iterator[tuple[Topic, Record]]:
         return self._records
@@ -46,12 +53,29 @@ class Simulation:
     @property
     def labels(self) -> list[Record]:
         """The expected alerts, as the lines of `labels.jsonl`. Final only when the run is over."""
-        return [label.as_record() for label in self._market.ledger.labels]
+        labels = [*self._market.ledger.labels, *self._quoting.labels]
+        labels.sort(key=lambda label: (label.ts, label.instrument, label.seq, label.instance))
+        return [label.as_record() for label in labels]
 
     @property
     def near(self) -> list[Record]:
         """Out-of-turn fills made good inside their match: rows of harm 'cured', never alerts."""
         return [label.as_record() for label in self._market.ledger.near]
+
+    @property
+    def presence(self) -> list[Record]:
+        """What is true of each agreement and trading day: verdict, ns by kind, warning. Final at the end."""
+        return [presence.as_record() for presence in self._quoting.presence]
+
+    @property
+    def total(self) -> int:
+        """Records to expect, about."""
+        return self.config.total + self._quoting.total
+
+    @property
+    def spared(self) -> frozenset[str]:
+        """Instruments that must reach the rules whole, since what is true of them is a matter of time."""
+        return self._quoting.instruments
 
     def _run(self) -> Iterator[tuple[Topic, Record]]:
         market = self._market
@@ -94,6 +118,13 @@ class Simulation:
             if self._plants.commit(kind, book):
                 del waiting[index]
                 return
+
+
+def reference_toml(config: SimulatorConfig) -> str:
+    """The reference data of a run as the text of a `reference.toml` (SPEC 2.4)."""
+    markets = quoting_markets(config)
+    instruments = [*config.instruments, *(market.spec for market in markets)]
+    return "\n".join([*reference_tables(config, instruments), *agreement_tables(markets)])
 
 
 def simulate(config: SimulatorConfig) -> Simulation:

@@ -7,10 +7,12 @@ UTC.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import Literal
 
 from schemas.decimals import ONE
 
 Record = dict[str, object]
+Quoting = Literal["off", "kept", "all"]
 
 SECOND = 1_000_000_000
 
@@ -100,7 +102,9 @@ class SimulatorConfig:
     The run ends after `seconds` of event time, or after `events` records where that is given (the turn under
     way and what is already scheduled are finished). `rate` is the mean number of records per second of event
     time, all instruments together. `block_instances`: the instances of `client_priority` that alert on a
-    block (see the reading of SPEC section 4 in `simulator_labels`).
+    block (see the reading of SPEC section 4 in `simulator_labels`). `quoting` adds markets in which makers
+    quote under agreements (see `simulator_quoting`): `kept` only in styles in which nothing is to be found,
+    however near they come, `all` in those that breach as well.
     """
 
     seed: int = 1
@@ -113,6 +117,7 @@ class SimulatorConfig:
     independent_maker: bool = True
     fill_records: bool = False
     violations: Violations = field(default_factory=Violations)
+    quoting: Quoting = "off"
     block_instances: tuple[str, ...] = ("client_priority.client_first", "client_priority.price_time")
 
     def __post_init__(self) -> None:
@@ -120,6 +125,10 @@ class SimulatorConfig:
             raise ValueError(
                 f"seconds ({self.seconds}), rate ({self.rate}) and events ({self.events}) must be above 0"
             )
+        if self.quoting not in ("off", "kept", "all"):
+            raise ValueError(f'quoting must be "off", "kept" or "all", not "{self.quoting}"')
+        if self.quoting != "off" and self.total < self.rate:
+            raise ValueError(f"a run with quoting must last a second: {self.rate} events, not {self.total}")
         if self.clients < 4:
             raise ValueError(
                 f"clients must be at least 4 (takers must differ from those harmed), not {self.clients}"

@@ -40,12 +40,19 @@ class FaultyStream:
 
     `total` is about how many records will come; faults are spread over the first nine tenths of them. A kind
     that finds no record to spoil is in `unplanted`. `conflict` and `float_price` copies carry a seq of their
-    own record; a `float_price` record replaces the true one, so its seq is missing too.
+    own record; a `float_price` record replaces the true one, so its seq is missing too. The instruments
+    `spared` stay whole: a gap would make time unknown in which a maker is said to have quoted as agreed.
     """
 
     def __init__(
-        self, records: Iterable[tuple[Topic, Record]], faults: Faults, total: int, seed: int = 1
+        self,
+        records: Iterable[tuple[Topic, Record]],
+        faults: Faults,
+        total: int,
+        seed: int = 1,
+        spared: frozenset[str] = frozenset(),
     ) -> None:
+        self._spared = spared
         self.labels: list[dict[str, str | int]] = []
         self._rng = Random(seed)
         kinds = [item.name for item in fields(faults) for _ in range(int(getattr(faults, item.name)))]
@@ -71,7 +78,9 @@ class FaultyStream:
                 del self._plan[0]
                 self.labels.append({"kind": kind})
                 yield self._rng.choice(SOURCE_TOPICS), self._rng.choice(GARBAGE)
-            elif kind == "duplicate" or (kind and topic == "quotes" and record["bid_px"] is not None):
+            elif record["instrument"] not in self._spared and (
+                kind == "duplicate" or (kind and topic == "quotes" and record["bid_px"] is not None)
+            ):
                 del self._plan[0]
                 keep = self._spoil(kind, topic, record, number)
                 if kind == "float_price":

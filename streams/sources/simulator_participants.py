@@ -1,4 +1,4 @@
-"""Who trades in a simulated market, who owns whom, and the `reference.toml` that says so.
+"""Who trades in a simulated market, who owns whom, and the reference data that says so.
 
 The operator controls its maker through a holding company (a subsidiary of a subsidiary); the maker's second
 account belongs to a sister company held by a control flag below 50 %. Beside them stand the operator's
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from schemas.decimals import text
-from streams.sources.simulator_config import SimulatorConfig
+from streams.sources.simulator_config import InstrumentSpec, SimulatorConfig
 from streams.sources.simulator_records import MAKER_BPS, TAKER_BPS, Flag
 
 Role = Literal["client", "affiliated_mm", "affiliate", "market_maker", "unknown"]
@@ -85,23 +85,23 @@ class Population:
         return person.flag if person else "absent"
 
 
-def reference_toml(config: SimulatorConfig) -> str:
-    """The reference data of a run as the text of a `reference.toml` (SPEC 2.4), in force for all time."""
+def reference_tables(config: SimulatorConfig, instruments: Iterable[InstrumentSpec]) -> list[str]:
+    """Who is who in a run, as the tables of a `reference.toml` (SPEC 2.4), in force for all time."""
     people = Population(config).participants.values()
     tables: list[str] = ['[defaults]\nunlisted_accounts = "unknown"\n']
-    for spec in config.instruments:
-        tables.append(_table("instruments", (
+    for spec in instruments:
+        tables.append(table("instruments", (
             ("symbol", spec.symbol), ("tick_size", text(spec.tick_size)), ("lot_size", text(spec.lot_size)),
             ("base", spec.base), ("quote", spec.quote), ("matching", "price_time"),
         )))  # fmt: skip
     tables.append(
-        _table("entities", (("id", "venue"), ("name", "Simulated Exchange Ltd"), ("operator", True)))
+        table("entities", (("id", "venue"), ("name", "Simulated Exchange Ltd"), ("operator", True)))
     )
     companies = ["holding", "trading-holding", "family-office"]
     owners = dict.fromkeys([*companies, *(person.owner for person in people)])
-    tables += [_table("entities", (("id", owner), ("name", f"{owner} Ltd"))) for owner in owners]
+    tables += [table("entities", (("id", owner), ("name", f"{owner} Ltd"))) for owner in owners]
     tables += [
-        _table("accounts", (("account", person.account), ("entity", person.owner), ("kind", person.kind)))
+        table("accounts", (("account", person.account), ("entity", person.owner), ("kind", person.kind)))
         for person in people
     ]
     edges: list[tuple[str, str, str, bool]] = [
@@ -116,25 +116,26 @@ def reference_toml(config: SimulatorConfig) -> str:
     ]
     for parent, child, percent, control in edges:
         pairs: list[tuple[str, object]] = [("parent", parent), ("child", child), ("control_pct", percent)]
-        tables.append(_table("affiliations", [*pairs, ("control", True)] if control else pairs))
+        tables.append(table("affiliations", [*pairs, ("control", True)] if control else pairs))
     symbols = [spec.symbol for spec in config.instruments]
-    for account, instruments, affiliated in (("MM-1", ["*"], True), ("MM-2", symbols, True)):
-        tables.append(_registration(account, instruments, affiliated))
+    for account, named, affiliated in (("MM-1", ["*"], True), ("MM-2", symbols, True)):
+        tables.append(_registration(account, named, affiliated))
     if config.independent_maker:
         tables.append(_registration(INDEPENDENT_MAKER, ["*"], False))
-    tables.append(_table("fee_schedule", (
+    tables.append(table("fee_schedule", (
         ("tier", "standard"), ("maker_bps", str(MAKER_BPS)), ("taker_bps", str(TAKER_BPS)),
     )))  # fmt: skip
-    return "\n".join(tables)
+    return tables
 
 
 def _registration(account: str, instruments: list[str], affiliated: bool) -> str:
-    return _table("mm_registrations", (
+    return table("mm_registrations", (
         ("account", account), ("instruments", instruments), ("affiliated", affiliated),
     ))  # fmt: skip
 
 
-def _table(name: str, pairs: Iterable[tuple[str, object]]) -> str:
+def table(name: str, pairs: Iterable[tuple[str, object]]) -> str:
+    """One entry of a TOML array of tables: text, booleans, integers and lists of them."""
     return f"[[{name}]]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in pairs)
 
 
@@ -143,4 +144,6 @@ def _value(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, list):
         return "[" + ", ".join(_value(item) for item in value) + "]"
+    if isinstance(value, int):
+        return str(value)
     return f'"{value}"'

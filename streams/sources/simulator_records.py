@@ -116,6 +116,20 @@ def order_record(
     return record
 
 
+def protection_record(
+    instrument: str, seq: int, ts: int, exec_type: OrderExecType, account: str, mm_flag: Flag
+) -> Record:
+    """One `orders` record of no order: market-maker protection begins or ends to hold an account."""
+    return {
+        "instrument": instrument,
+        "seq": seq,
+        "ts": ts,
+        "exec_type": exec_type,
+        "account": account,
+        "mm_flag": mm_flag,
+    }
+
+
 def trade_record(
     instrument: str,
     seq: int,
@@ -200,8 +214,11 @@ def bust_record(instrument: str, seq: int, ts: int, trade_id: str, orig_trade_id
     }
 
 
-def venue_quote(instrument: str, seq: int, ts: int, bid: tuple[int, int], ask: tuple[int, int]) -> Record:
-    """The venue's best bid and offer as (price, displayed quantity); price 0 is an absent side."""
+def quote_record(instrument: str, seq: int, ts: int, bid: tuple[int, int], ask: tuple[int, int]) -> Record:
+    """The venue's best bid and offer as (price, displayed quantity); price 0 is an absent side.
+
+    With an `account` added it is that maker's own two-sided quote.
+    """
     return {
         "quote_id": f"{instrument}-Q{seq}",
         "instrument": instrument,

@@ -141,3 +141,18 @@ def test_a_simulated_day_is_a_recording_that_is_checked_and_has_labels(tmp_path:
     same = tmp_path / "same"
     fairbook("simulate", "--events", "3000", "--to", str(same), "--seed", "3")
     assert (day / "orders.jsonl").read_bytes() == (same / "orders.jsonl").read_bytes()
+
+
+def test_kept_agreements_are_in_the_labels_and_the_recording_is_sound(tmp_path: Path) -> None:
+    day, labels = tmp_path / "day", tmp_path / "labels.jsonl"
+    made = fairbook(
+        "simulate", "--events", "1000", "--violations", "0", "--quoting", "kept",
+        "--to", str(day), "--labels", str(labels),
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    lines = [json.loads(line) for line in labels.read_bytes().splitlines()]
+    assert len(lines) > 20 and all(set(line) == {"presence"} for line in lines)
+    assert fairbook("recording", "check", str(day)).returncode == 0
+    assert fairbook("reference", "check", str(day / "reference.toml")).returncode == 0
+    refused = fairbook("simulate", "--quoting", "some", "--to", str(tmp_path / "none"))
+    assert refused.returncode == 2 and "off" in refused.stderr
