@@ -138,7 +138,7 @@ def test_a_replay_does_not_touch_what_is_not_its_own(tmp_path: Path) -> None:
     refused = fairbook(*replay)
     assert refused.returncode == 1
     assert (
-        "expected a new folder or an earlier replay's, found 'catalog.duckdb' of another lake"
+        "expected a new folder or an earlier replay's, found another lake's 'catalog.duckdb'"
         in refused.stderr
     )
 
