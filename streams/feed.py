@@ -10,6 +10,7 @@ from confluent_kafka import Producer, TopicPartition
 from schemas import codec
 from schemas.events import SOURCE_TOPICS, Topic
 from schemas.reference import Fact, fact_id
+from streams import topics
 from streams.settings import Settings
 
 CLOCK_HEADER = "fairbook-clock"
@@ -24,6 +25,7 @@ class Feed:
     """A producer with Java's partitioner (murmur2): one instrument has one partition on every topic."""
 
     def __init__(self, settings: Settings) -> None:
+        topics.reach(settings)
         self.settings = settings
         self._errors: list[str] = []
         self._producer = Producer(
@@ -58,6 +60,10 @@ class Feed:
         left = self._producer.flush(60)
         if left or self._errors:
             raise FeedError(f"expected every record to be acknowledged, got {left} left: {self._errors[:3]}")
+
+    def published(self) -> int:
+        """Return how many messages the source topics hold."""
+        return sum(sum(ends(self._producer, self.settings, topic).values()) for topic in SOURCE_TOPICS)
 
     def reference(self, facts: Iterable[Fact], rulebook_text: str | None) -> int:
         """Publish facts and the rulebook; a fact published before is the same message again."""

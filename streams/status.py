@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 
 from schemas.events import SOURCE_TOPICS
-from streams import feed, land_worker, query, tail
+from streams import feed, land_worker, query, tail, topics, worker
 from streams.lake import catalog
 from streams.settings import Settings
 
@@ -98,7 +98,8 @@ LAKE_QUERIES = {
 def tables(settings: Settings) -> Iterator[Table]:
     """Return what `fairbook status` prints."""
     if settings.broker is not None:
-        yield _workers(places(settings))
+        topics.reach(settings)
+        yield _workers(places(settings), _running(settings))
     try:
         connection = catalog.connect(settings.lake)
     except FileNotFoundError:
@@ -112,17 +113,31 @@ def _sql(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRela
     return connection.sql(sql)
 
 
-def _workers(found: list[Place]) -> Table:
+def _running(settings: Settings) -> dict[str, str]:
+    """Return what is known of each worker's process on this machine, by its lock."""
+    locks = {stage: (settings.state, settings.group(stage)) for stage in READS}
+    locks["land"] = (settings.lake / "_landed", land_worker.STAGE)
+    found = {stage: worker.holder(folder, name) for stage, (folder, name) in locks.items()}
+    return {stage: f"process {pid}" if pid else "NOT RUNNING HERE" for stage, pid in found.items()}
+
+
+def _workers(found: list[Place], running: dict[str, str]) -> Table:
     title = "Workers: messages still to be worked off, by topic (partitions that are behind: their lag)"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for name, justify in (("worker", "left"), ("reads", "left"), ("behind", "right"), ("of", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     table.add_column("partitions")
+    table.add_column("worker is")
     for stage, topic in dict.fromkeys((place.stage, place.topic) for place in found):
         own = [place for place in found if (place.stage, place.topic) == (stage, topic)]
         late = ", ".join(f"{place.partition}: {place.behind:,}" for place in own if place.behind)
         total = sum(place.behind for place in own)
         table.add_row(
-            stage, topic, f"{total:,}", f"{sum(place.end for place in own):,}", late or "all up to date"
+            stage,
+            topic,
+            f"{total:,}",
+            f"{sum(place.end for place in own):,}",
+            late or "all up to date",
+            running[stage],
         )
     return table

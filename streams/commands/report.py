@@ -37,7 +37,7 @@ def report_day(
         page.show(found, console(), sql=sql)
     else:
         html.write_text(page.html(found), encoding="utf-8")
-        print(f"{found.empty or f'{page.title(found)}:'} written to {html}")
+        print(f"{found.empty or page.title(found)}\nwritten to {html}")
     raise typer.Exit(1 if found.empty else 0)
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,6 +40,11 @@ REGISTRY = re.compile(
 )
 URL_HOST = re.compile(r"https?://([\w.-]+\.[a-z]{2,})", re.I)
 MACHINE_PATH = re.compile(r"(?<![\w.~$})/-])/(?:work|root|home|Users|mnt|srv)/[\w.-]|\b[A-Z]:\\\\?Users\b")
+
+# Imported by other names than they are installed by; and what another dependency surely brings.
+INSTALLED_AS = {"faust": "faust-streaming", "confluent_kafka": "confluent-kafka", "yarl": "faust-streaming",
+                "markupsafe": "jinja2"}  # fmt: skip
+NOT_IMPORTED = {"cramjam", "pytz", "tzdata"}  # others find them: pyproject.toml says who
 
 Finding = tuple[str, int, str]
 Guard = Callable[[str, str], Iterator[Finding]]
@@ -116,12 +123,14 @@ def places(path: str, text: str) -> Iterator[Finding]:
 
 
 def rooms(path: str, text: str) -> Iterator[Finding]:
-    """No file that becomes the obvious place for anything; no package below tests/."""
+    """No file that becomes the obvious place for anything; tests are no package, of what is installed."""
     name = path.rpartition("/")[2]
     if name in ("utils.py", "helpers.py", "common.py", "misc.py"):
         yield path, 1, "says nothing by its name"
     if path.startswith("tests/") and name == "__init__.py":
         yield path, 1, "makes a package of a test folder"
+    if path.startswith("tests/unit/") and '/ "infra"' in text:
+        yield path, 1, "reads infra off the source tree; where the wheel is tested there is `resource` only"
 
 
 def listed() -> list[str]:
@@ -167,6 +176,39 @@ def test_who_may_name_json_beside_the_codec_does(path: str) -> None:
     assert "msgspec.json" in read(path), "take it off the list"
 
 
+def requirements() -> set[str]:
+    """Return the names of what the programs need, as pyproject.toml has them."""
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    return {re.split(r"[<>=!~;\[ ]", line)[0].lower() for line in project["dependencies"]}
+
+
+def undeclared(path: str, text: str, declared: set[str]) -> Iterator[Finding]:
+    """What is imported is declared, or of Python itself, or ours."""
+    for line, name in imported(ast.parse(text)):
+        top = name.partition(".")[0]
+        if top and top not in {*LAYERS, *sys.stdlib_module_names}:
+            package = INSTALLED_AS.get(top, top)
+            if package not in declared:
+                yield path, line, f"imports {name}, which pyproject.toml does not name"
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    declared = requirements()
+    files = [path for path in listed() if path.endswith(".py") and path.partition("/")[0] in LAYERS]
+    found = [finding for path in files for finding in undeclared(path, read(path), declared)]
+    assert not found, "\n".join(f"{path}:{line}: {what}" for path, line, what in found)
+    tests = [path for path in listed() if path.endswith(".py") and path.startswith("tests/checks/")]
+    names = {
+        name.partition(".")[0] for path in (*files, *tests) for _, name in imported(ast.parse(read(path)))
+    }
+    unused = declared - NOT_IMPORTED - {INSTALLED_AS.get(name, name) for name in names}
+    print(f"compared {len(declared)} requirements with the imports of {len(files)} files")
+    assert len(declared) > 10
+    assert not unused
+    assert list(undeclared("streams/tail.py", "import requests", declared)), "a planted one is found"
+    assert not list(undeclared("streams/tail.py", "import os, duckdb", declared))
+
+
 PLANTED: list[tuple[Guard, str, str]] = [
     (right_imports, "schemas/events.py", "from detectors.book import Book"),
     (right_imports, "detectors/book.py", "import streams.settings"),
@@ -198,6 +240,7 @@ PLANTED: list[tuple[Guard, str, str]] = [
     (places, "tests/unit/test_a.py", "ROOT = Path('/" + "work/main')"),
     (rooms, "streams/utils.py", ""),
     (rooms, "tests/unit/__init__.py", ""),
+    (rooms, "tests/unit/test_a.py", "TEXT = (ROOT / \"infra\" / 'x.toml').read_text()"),
 ]
 
 

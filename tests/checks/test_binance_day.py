@@ -24,13 +24,14 @@ from schemas.journal import RefusedEntry
 from streams.lake import catalog
 from streams.lake.writer import LakeWriter
 from streams.replay import ReplayResult, replay
+from streams.settings import resource
 from streams.sources import recording
 from streams.sources.binance import Capture, read
 from streams.tagger import Tagger
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "binance_usdm"
-RULEBOOK = (ROOT / "infra" / "rulebook" / "default.toml").read_text()
+RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 MS = 1_000_000
 MINUTE = 60_000 * MS
 SIDES = {True: "sell", False: "buy"}  # m: the buyer is the maker

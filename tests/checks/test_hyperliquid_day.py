@@ -27,12 +27,13 @@ from schemas.journal import Entry, Position
 from schemas.metrics import Depth, SpreadMinute
 from streams import reference_data
 from streams.replay import ReplayResult, replay
+from streams.settings import resource
 from streams.sources import recording
 from streams.sources.hyperliquid import VAULTS, read
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "hyperliquid_l4"
-RULEBOOK = (ROOT / "infra" / "rulebook" / "default.toml").read_text()
+RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 COPIES = ("by_block", "streaming")
 EXEC_TYPES = {"open": "new", "filled": "fill", "canceled": "canceled", "reduceOnlyCanceled": "canceled"}
 Row = dict[str, Any]
@@ -331,9 +332,6 @@ def test_the_spread_minute_is_the_oracles(
                         if distance <= band * (ask + bid) and (others or user not in VAULTS):
                             depths[f"{name}_{band}bps", "base", others] += weight * size
                             depths[f"{name}_{band}bps", "quote", others] += weight * size * price
-    (minute,) = day.minutes
-    assert (minute.two_sided_ns, minute.common_ns, minute.one_sided_ns) == (total, total, 0)
-    assert minute.tw_spread_bps == round(Fraction(spreads, total))
     means = {key: round(Fraction(depths[key], total)) for key in depths}
     expected = {
         band: Depth(
@@ -344,6 +342,11 @@ def test_the_spread_minute_is_the_oracles(
         )
         for band in {key[0] for key in depths}
     }
-    assert minute.depth == expected
     assert len(expected) == 6
+    # published when it ends, and again with what became of its trades
+    assert [minute.revision for minute in day.minutes] == [0, 1]
+    for minute in day.minutes:
+        assert (minute.two_sided_ns, minute.common_ns, minute.one_sided_ns) == (total, total, 0)
+        assert minute.tw_spread_bps == round(Fraction(spreads, total))
+        assert minute.depth == expected
     print(f"compared {len(weights)} states, {4 * len(expected) + 4} measures")

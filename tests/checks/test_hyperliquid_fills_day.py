@@ -21,12 +21,13 @@ import pytest
 from streams.lake import catalog
 from streams.lake.writer import LakeWriter
 from streams.replay import ReplayResult, replay
+from streams.settings import resource
 from streams.sources import recording
 from streams.sources.hyperliquid_fills import read
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "hyperliquid_fills"
-RULEBOOK = (ROOT / "infra" / "rulebook" / "default.toml").read_text()
+RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 STRATEGY_A = "0x010461c14e146ac35fe42271bdc1134ee31c703a"
 STRATEGY_B = "0x31ca8395cf837de08b24da3f660e77761dfb974b"
 HLP = (STRATEGY_A, STRATEGY_B)

@@ -25,10 +25,11 @@ from schemas.metrics import ClientPriorityDay, ClientPriorityHarm, PresenceDay, 
 from schemas.reference import Fact
 from streams import reference_data
 from streams.replay import journal, replay, second_pass
+from streams.settings import resource
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
-RULEBOOK = (ROOT / "infra" / "rulebook" / "default.toml").read_text(encoding="utf-8")
+RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 START = int(datetime(2026, 3, 2, 2, tzinfo=UTC).timestamp()) * 10**9
 NOWHERE = Position(0, 0, 0)
 Row = dict[str, Any]

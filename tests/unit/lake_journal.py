@@ -14,12 +14,13 @@ from schemas.events import SOURCE_TOPICS
 from schemas.journal import Entry, Position
 from streams.detect_worker import envelope, output_id
 from streams.replay import replay
+from streams.settings import resource
 from streams.sources.simulator import SimulatorConfig, Violations, reference_toml, simulate
 
 TESTS = Path(__file__).resolve().parents[1]
 HANDMADE = TESTS / "oracles" / "handmade"
 FOLDERS = sorted(path for path in HANDMADE.iterdir() if path.is_dir())
-RULEBOOK = (TESTS.parent / "infra" / "rulebook" / "default.toml").read_text()
+RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 
 
 class Kept:

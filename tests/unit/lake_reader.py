@@ -1,4 +1,4 @@
-"""Another process that queries a lake until a file `stop` is there, or its parent is gone: prints what it saw.
+"""Another process that queries a lake until a file `stop` is there or its parent is gone: prints what it saw.
 
 Usage: python lake_reader.py LAKE. A query opens the catalog anew or, mostly, goes on with the one before;
 counts are compared with earlier ones.

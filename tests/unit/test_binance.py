@@ -17,10 +17,11 @@ from schemas.metrics import Depth, SpreadMinute
 from streams import reference_data
 from streams.cli import app
 from streams.replay import ReplayResult, journal, replay
+from streams.settings import resource
 from streams.sources import recording
 from streams.sources.binance import BinanceError, Capture, read
 
-RULEBOOK = (Path(__file__).resolve().parents[2] / "infra" / "rulebook" / "default.toml").read_text()
+RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 START_MS = 1_723_161_240_000  # a whole minute
 LEAD_MS = 1_270
 SECOND = 1_000_000_000

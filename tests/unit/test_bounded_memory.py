@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +12,9 @@ from detectors.fairness import self_trade
 from detectors.identification import affiliate_flag
 from detectors.runner import Runner
 from schemas.journal import Entry, OrderEntry, RulebookEntry, Source, TradeEntry
+from streams.settings import resource
 
-RULEBOOK = (Path(__file__).resolve().parents[2] / "infra" / "rulebook" / "default.toml").read_text()
+RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 MOST = 16
 SLACK = MOST // 8  # see `detectors.bounded`
 START = 1_772_409_600_000_000_000

@@ -16,10 +16,11 @@ from detectors.affiliation import Directory
 from schemas import codec
 from streams import reference_data
 from streams.replay import ReplayResult, replay
+from streams.settings import resource
 from streams.sources import recording
 from streams.sources.hyperliquid import VAULTS, HyperliquidError, read, reference_toml
 
-RULEBOOK = (Path(__file__).resolve().parents[2] / "infra" / "rulebook" / "default.toml").read_text()
+RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 START_MS = 1_778_002_753_000
 HEIGHT = 100
 VAULT_A, VAULT_B = VAULTS

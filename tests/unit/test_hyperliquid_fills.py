@@ -15,10 +15,11 @@ from detectors.affiliation import Directory
 from streams import reference_data
 from streams.cli import app
 from streams.replay import replay
+from streams.settings import resource
 from streams.sources import recording
 from streams.sources.hyperliquid_fills import VAULTS, Capture, HyperliquidError, read
 
-RULEBOOK = (Path(__file__).resolve().parents[2] / "infra" / "rulebook" / "default.toml").read_text()
+RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 TS = 1_761_584_400_000_000_000
 VAULT_A, VAULT_B = VAULTS
 

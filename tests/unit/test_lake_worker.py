@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 from lake_crash import visible
-from lake_journal import HANDMADE, FakeMessage
+from lake_journal import HANDMADE, RULEBOOK, FakeMessage
 from test_lake_landing import FEED, land
 
 from streams import feed, land_worker, settings, tail
@@ -99,14 +99,13 @@ def test_an_error_in_place_of_a_message_ends_it_unless_it_passes(
 def test_a_replay_that_did_not_end_can_be_replayed_into_its_folder_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rulebook = (HANDMADE.parents[2] / "infra" / "rulebook" / "default.toml").read_text()
     lake = tmp_path / "OUT"
     with monkeypatch.context() as patch:
         patch.setattr(catalog, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            replaying.run(HANDMADE / "11_two_passes", lake, rulebook)
+            replaying.run(HANDMADE / "11_two_passes", lake, RULEBOOK)
     assert list(lake.glob("orders/*/*/*.parquet"))
-    assert replaying.run(HANDMADE / "14_bad_input", lake, rulebook) == 0
+    assert replaying.run(HANDMADE / "14_bad_input", lake, RULEBOOK) == 0
     with catalog.connect(lake) as connection:
         assert connection.sql("select count(*) from quarantine").fetchall() == [(5,)]
 
@@ -137,10 +136,9 @@ def test_a_journal_that_does_not_hold_the_position_is_told(
 
 
 def test_a_recording_can_be_replayed_into_the_same_folder_again(tmp_path: Path) -> None:
-    rulebook = (HANDMADE.parents[2] / "infra" / "rulebook" / "default.toml").read_text()
     lake = tmp_path / "OUT"
     for name in ("11_two_passes", "14_bad_input", "14_bad_input"):
-        assert replaying.run(HANDMADE / name, lake, rulebook) == 0
+        assert replaying.run(HANDMADE / name, lake, RULEBOOK) == 0
     assert [path.name for path in lake.glob("*.duckdb")] == ["catalog.duckdb"]
     with catalog.connect(lake) as connection:
         assert connection.sql("select count(*) from quarantine").fetchall() == [(5,)]
