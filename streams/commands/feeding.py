@@ -207,8 +207,8 @@ def _warn_of_what_is_there(feed: Feed) -> None:
     if there:
         _say(
             f"note: the topics hold {there:,} messages already. If their instruments are numbered from 1 "
-            "again, each record is quarantined as `duplicate` or `conflict`; if these records are of another "
-            "time, every minute in between becomes a row of spread_minutes. --prefix gives topics of their own"
+            "again, each record is quarantined as `duplicate` or `conflict`; if these are of another time, "
+            "every minute in between becomes a row of spread_minutes. --prefix gives topics of their own"
         )
 
 
