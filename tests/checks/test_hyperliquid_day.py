@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from agreement import KNOWN_RULEBOOK
 
 from detectors.affiliation import Directory
 from detectors.runner import Output
@@ -27,13 +28,11 @@ from schemas.journal import Entry, Position
 from schemas.metrics import Depth, SpreadMinute
 from streams import reference_data
 from streams.replay import ReplayResult, replay
-from streams.settings import resource
 from streams.sources import recording
 from streams.sources.hyperliquid import VAULTS, read
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "hyperliquid_l4"
-RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 COPIES = ("by_block", "streaming")
 EXEC_TYPES = {"open": "new", "filled": "fill", "canceled": "canceled", "reduceOnlyCanceled": "canceled"}
 Row = dict[str, Any]
@@ -149,7 +148,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Day]:
         assert capture.counts["diffs: explained"] == 1_332
         assert capture.counts["diffs: without status or fill"] == 0
         seen = Seen()
-        result = replay(folder, rulebook_text=RULEBOOK, sink=seen, strict=True)
+        result = replay(folder, rulebook_text=KNOWN_RULEBOOK, sink=seen, strict=True)
         records = {
             topic: [codec.decode(line) for line in (folder / f"{topic}.jsonl").read_bytes().splitlines()]
             for topic in written

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agreement import RULEBOOK
+from agreement import KNOWN_RULEBOOK
 from presence import Collect, expected
 
 from schemas import codec
@@ -42,7 +42,7 @@ def recorded(folder: Path, **fields: Any) -> Simulation:
     return run
 
 
-def judged(folder: Path, rulebook: str = RULEBOOK) -> tuple[ReplayResult, Collect]:
+def judged(folder: Path, rulebook: str = KNOWN_RULEBOOK) -> tuple[ReplayResult, Collect]:
     """Return what a replay says: all of it, and L1's rows."""
     sink = Collect()
     return replay(folder, rulebook_text=rulebook, sink=sink, strict=True), sink
@@ -148,8 +148,8 @@ def test_agreements_that_are_kept_only_just_are_quiet(fields: dict[str, Any], tm
 
 
 def test_a_rule_that_is_a_little_stricter_is_found_out(tmp_path: Path) -> None:
-    stricter = RULEBOOK.replace('max_imbalance = "0.5"', 'max_imbalance = "0.499999"')
-    assert stricter != RULEBOOK
+    stricter = KNOWN_RULEBOOK.replace('max_imbalance = "0.5"', 'max_imbalance = "0.499999"')
+    assert stricter != KNOWN_RULEBOOK
     run = recorded(tmp_path / "day", quoting="kept", seed=13)
     labels, rows = presence(run, judged(tmp_path / "day", stricter)[1])
     styles = {(row["instrument"], row["agreement"], row["trading_day"]): row["style"] for row in run.presence}
