@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -37,7 +38,8 @@ def run(folder: Path, lake: Path | None, rulebook_text: str) -> int:
         advance(total)
     _report(result, Console())
     if lake is not None:
-        print(f"\nlanded in {lake}: try `fairbook summary --lake {lake}`, or duckdb {lake / catalog.NAME}")
+        place, database = (shlex.quote(str(path)) for path in (lake, lake / catalog.NAME))
+        print(f"\nlanded in {lake}: try `fairbook summary --lake {place}`, or `duckdb {database}`")
     return 0
 
 
