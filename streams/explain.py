@@ -61,7 +61,7 @@ def list_alerts(
     only = [f"{name} {value!r}" for name, value in asked.items() if value is not None]
     what = f"the lake has none of {', '.join(only)}" if only else "the lake has none"
     rest = "" if rule else " (findings of data quality are listed with --rule data_quality)"
-    console.print(f"no alerts: {what}{rest}", markup=False, highlight=False, soft_wrap=True)
+    text_table.say(console, f"no alerts: {what}{rest}")
 
 
 def show_alert(lake: Path, alert_id: str, console: Console) -> bool:
@@ -71,7 +71,7 @@ def show_alert(lake: Path, alert_id: str, console: Console) -> bool:
         if len(found) != 1:
             what = f"{len(found)} alerts begin" if found else "no alert begins"
             where = "" if found else "; `fairbook alerts list` shows them"
-            console.print(f"{what} with {alert_id!r}: expected one{where}", markup=False)
+            text_table.say(console, f"{what} with {alert_id!r}: expected one{where}")
             if found:
                 _candidates(connection, alert_id, len(found), console)
             return False
@@ -79,10 +79,10 @@ def show_alert(lake: Path, alert_id: str, console: Console) -> bool:
         console.rule(escape(str(alert["instance"])), align="left")
         console.print(f"alert {alert['alert_id']}\n{alert['ts']}", markup=False, soft_wrap=True)
         reason = f" ({alert['status_reason']})" if alert["status_reason"] else ""
-        console.print(f"[bold]{escape(alert['narrative'])}[/bold]\n")
-        console.print(
+        text_table.say(console, f"{alert['narrative']}\n", "bold")
+        text_table.say(
+            console,
             f"status {alert['status']}{reason}, severity {alert['severity']}, {alert['instrument']}\n",
-            markup=False,
         )
         if alert["dq_degraded"]:
             console.print("[yellow]degraded: its evidence touches data that is not sound[/yellow]")
@@ -194,7 +194,7 @@ def _queue(connection: duckdb.DuckDBPyConnection, alert_id: str, instance: str, 
         keys=2,
     )
     if relation.filter("display_qty < leaves").limit(1).fetchall():
-        console.print(ICEBERGS, style="dim", highlight=False, soft_wrap=True)
+        text_table.say(console, ICEBERGS, "dim")
     relation = connection.sql(
         """
         select order_id, account, harm_at_fill, cured_qty, harm_left, outcome, withdrawn

@@ -73,11 +73,17 @@ def shown(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
+def say(console: Console, text: str, style: str = "") -> None:
+    """Print a sentence, folded at spaces only: the names and numbers in it are whole at any width."""
+    lines = (line for part in text.split("\n") for line in _folded(shown(part), console.width))
+    _print(console, "\n".join(lines), style)
+
+
 def show(console: Console, content: Content) -> None:
     """Print a table as the module says; the width is the console's."""
     width = None if isinstance(console, Unbounded) else console.width
     if content.title:
-        console.print(Text(content.title, style="italic"))
+        say(console, content.title, "italic")
     columns = [_column(content, at) for at in range(len(content.names))]
     parts = _parts(content, columns, width)
     if parts is None and width is not None:
@@ -86,7 +92,7 @@ def show(console: Console, content: Content) -> None:
         _part(console, content, part, _widths([columns[at] for at in part], width))
     console.print()
     if content.note:
-        console.print(Text(content.note, style="dim"))
+        say(console, content.note, "dim")
 
 
 def _column(content: Content, at: int) -> _Column:
@@ -181,10 +187,9 @@ def _sideways(console: Console, content: Content, width: int) -> None:
         _print(console, f"\nrecord {number:,}", "bold")
         for name, cell in zip(content.names, row, strict=True):
             beside = width - names - 2
-            longest = cell_len(cell) if _WHOLE.fullmatch(cell) else max(map(cell_len, cell.split(" ")))
-            below = longest > beside
-            room = max(longest, width - 2 if below else beside)
-            lines = list(_folded(cell, room))
+            words = [cell] if _WHOLE.fullmatch(cell) else cell.split(" ")
+            below = max(map(cell_len, words)) > beside
+            lines = words if len(words) == 1 else list(_folded(cell, width - 2 if below else beside))
             first = f"{name}:" if below else f"{name}: ".ljust(names + 2) + lines.pop(0)
             indent = "  " if below else " " * (names + 2)
             _print(console, "\n".join([first.rstrip(), *(indent + line for line in lines)]))

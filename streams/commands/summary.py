@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 from rich.console import Console
 
+from streams import text_table
 from streams.lake import catalog
 from streams.query import show as show_table
 
@@ -122,7 +123,7 @@ def _alerts(connection: duckdb.DuckDBPyConnection, console: Console) -> None:
     for instance, code, status, count, example in rows:
         what = f"{instance} {code}".strip()
         console.print(f"[bold]{count:>4}  {what}[/bold], {status}", highlight=False)
-        console.print(f"      e.g. {example}", style="dim", highlight=False, markup=False)
+        text_table.say(console, f"      e.g. {example}", "dim")
     console.print()
 
 
