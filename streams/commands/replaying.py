@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -43,7 +44,8 @@ def run(folder: Path, lake: Path | None, rulebook_text: str) -> int:
     if damaged:
         print("fairbook replay: the answers are of what could be read, not of the day", file=sys.stderr)
     if lake is not None:
-        print(f"\nlanded in {lake}: try `fairbook summary --lake {lake}`, or duckdb {lake / catalog.NAME}")
+        place, database = (shlex.quote(str(path)) for path in (lake, lake / catalog.NAME))
+        print(f"\nlanded in {lake}: try `fairbook summary --lake {place}`, or `duckdb {database}`")
     return 1 if damaged else 0
 
 
