@@ -24,7 +24,7 @@ NUMBERS = (
     "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
     "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL",
 )  # fmt: skip
-_WHOLE = re.compile(r"[\d\s:.,+\-TZ\N{EN DASH}]*")  # a number or a time, also one that came as text
+_WHOLE = re.compile(r"(?!.*, )[\d\s:.,+\-TZ\N{EN DASH}]*")  # a number or a time, also one that came as text
 
 
 class Unbounded(Console):
@@ -98,11 +98,8 @@ def show(console: Console, content: Content) -> None:
 def _column(content: Content, at: int) -> _Column:
     cells = [row[at] for row in content.rows]
     longest = max(map(cell_len, cells), default=0)
-    if content.numeric[at] or all(map(_WHOLE.fullmatch, cells)):
-        least = longest
-    else:
-        words = max((cell_len(word) for cell in cells for word in cell.split(" ")), default=0)
-        least = max(words, min(longest, FOLDED))
+    words = max((cell_len(word) for cell in cells for word in _words(cell)), default=0)
+    least = longest if content.numeric[at] else max(words, min(longest, FOLDED))
     heading = max(map(cell_len, content.names[at].split(" ")))
     return _Column(max(least, heading), max(longest, cell_len(content.names[at])))
 
@@ -168,10 +165,15 @@ def _lines(content: Content, part: list[int], widths: list[int], cells: list[str
         yield (" " + (" " * GAP).join(texts)).rstrip()
 
 
+def _words(text: str) -> list[str]:
+    """Return what may stand on lines of its own; a time is one word, though it has spaces."""
+    return [text] if _WHOLE.fullmatch(text) else text.split(" ")
+
+
 def _folded(text: str, width: int) -> Iterator[str]:
     """Return the lines of a text folded at spaces; a word that is longer than `width` stays whole."""
     line: str | None = None
-    for word in [text] if cell_len(text) <= width else text.split(" "):
+    for word in [text] if cell_len(text) <= width else _words(text):
         if line is not None and cell_len(line) + 1 + cell_len(word) > width:
             yield line
             line = word
@@ -187,9 +189,8 @@ def _sideways(console: Console, content: Content, width: int) -> None:
         _print(console, f"\nrecord {number:,}", "bold")
         for name, cell in zip(content.names, row, strict=True):
             beside = width - names - 2
-            words = [cell] if _WHOLE.fullmatch(cell) else cell.split(" ")
-            below = max(map(cell_len, words)) > beside
-            lines = words if len(words) == 1 else list(_folded(cell, width - 2 if below else beside))
+            below = max(map(cell_len, _words(cell))) > beside
+            lines = list(_folded(cell, width - 2 if below else beside))
             first = f"{name}:" if below else f"{name}: ".ljust(names + 2) + lines.pop(0)
             indent = "  " if below else " " * (names + 2)
             _print(console, "\n".join([first.rstrip(), *(indent + line for line in lines)]))

@@ -162,6 +162,24 @@ def test_a_table_is_in_parts_each_with_the_key_and_text_folds_at_words() -> None
     ]
 
 
+def test_a_time_among_sentences_is_not_folded() -> None:
+    time = "2026-03-02 01:02:03.123456+00:00"
+    rows = [["K-1", time, "1" * 14], ["K-2", "words " * 20, "2"]]
+    text = of_width(
+        lambda console: text_table.show(console, Content(["key", "text", "n"], [False, False, True], rows)),
+        56,
+    )
+    assert f" K-1  {time}  {'1' * 14}\n" in text
+
+
+def test_a_list_of_numbers_may_be_folded_between_them() -> None:
+    numbers = [str(10**at) for at in range(18)]
+    content = Content(["list", "n"], [False, True], [[", ".join(numbers), "7"]])
+    text = of_width(lambda console: text_table.show(console, content), 60)
+    assert [word.removesuffix(",") for word in text.split()[4:] if word != "7"] == numbers[1:]
+    assert max(map(len, text.splitlines())) <= 60
+
+
 def test_a_cell_that_is_wider_than_the_screen_is_whole_on_a_line_of_its_own() -> None:
     content = Content(["id", "n"], [False, True], [["f" * 64, "7"]])
     text = of_width(lambda console: text_table.show(console, content), 40)
