@@ -1,4 +1,4 @@
-# make setup | demo | test | unit | lint | conditions | integration | bench | wheel | clean
+# make setup | demo | test | unit | lint | conditions | rules-table | integration | bench | wheel | clean
 # Everything lives in this folder: .venv (the programs) and .fairbook (the local broker and its state).
 # PYTHON=... chooses the interpreter of .venv; TESTS="-k name" goes to pytest.
 
@@ -8,7 +8,7 @@ BIN := .venv/bin
 export FAIRBOOK_KAFKA_LIBS ?= $(CURDIR)/.fairbook/kafka/libs
 PIP := pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test lint types unit conditions doctest integration bench python wheel constraints clean
+.PHONY: setup demo test lint types unit conditions rules-table doctest integration bench python wheel constraints clean
 
 # Java and Maven first: what may be missing is said before the downloads begin.
 setup: $(FAIRBOOK_KAFKA_LIBS)/pom.sha256 .venv/installed
@@ -32,6 +32,13 @@ unit: .venv/installed
 # Each condition of a rule removed, one by one: which would no scenario miss?
 conditions: .venv/installed
 	$(BIN)/python tests/checks/conditions.py $(RULES)
+
+# Writes the README's table of rules anew, between its two markers, after a change of the rulebook or a rule.
+rules-table: .venv/installed
+	@mkdir -p build
+	$(BIN)/fairbook rules --markdown > build/rules.md
+	sed -e '/^<!-- rules -->/r build/rules.md' -e '/^<!-- rules -->/,/^<!-- \/rules -->/{//!d;}' README.md > build/README.md
+	@mv build/README.md README.md
 
 doctest: .venv/installed
 	$(BIN)/pytest --doctest-modules schemas detectors $(TESTS)

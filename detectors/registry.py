@@ -1,4 +1,4 @@
-"""The rules there are. Adding one: its file, its line here, its scenarios, its rulebook entry."""
+"""The rules there are. Adding one: its file, its import and line here, its rulebook entry, its scenarios."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ from detectors.priority.client_priority import ClientPriority
 
 RULES: dict[str, type[Rule]] = {
     rule.name: rule
-    for rule in (Integrity, AffiliateFlag, ClientPriority, SelfTrade, QuotingObligation, SpreadQuality)
+    for rule in (
+        Integrity,
+        AffiliateFlag,
+        ClientPriority,
+        SelfTrade,
+        QuotingObligation,
+        SpreadQuality,
+    )
 }
 PARAMETERS: dict[str, type[msgspec.Struct]] = {name: rule.Parameters for name, rule in RULES.items()}

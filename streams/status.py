@@ -9,7 +9,7 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas.events import SOURCE_TOPICS
-from streams import feed, land_worker, query, tail
+from streams import feed, land_worker, query, tail, topics, worker
 from streams.lake import catalog
 from streams.settings import Settings
 from streams.text_table import Content
@@ -96,7 +96,8 @@ LAKE_QUERIES = {
 def tables(settings: Settings) -> Iterator[Content]:
     """Return what `fairbook status` prints."""
     if settings.broker is not None:
-        yield _workers(places(settings))
+        topics.reach(settings)
+        yield _workers(places(settings), _running(settings))
     try:
         connection = catalog.connect(settings.lake)
     except FileNotFoundError:
@@ -106,14 +107,22 @@ def tables(settings: Settings) -> Iterator[Content]:
             yield query.table(connection.sql(sql), title)
 
 
-def _workers(found: list[Place]) -> Content:
+def _running(settings: Settings) -> dict[str, str]:
+    """Return what is known of each worker's process on this machine, by its lock."""
+    locks = {stage: (settings.state, settings.group(stage)) for stage in READS}
+    locks["land"] = (settings.lake / "_landed", land_worker.STAGE)
+    found = {stage: worker.holder(folder, name) for stage, (folder, name) in locks.items()}
+    return {stage: f"process {pid}" if pid else "NOT RUNNING HERE" for stage, pid in found.items()}
+
+
+def _workers(found: list[Place], running: dict[str, str]) -> Content:
     title = "Workers: messages still to be worked off, by topic (partitions that are behind: their lag)"
-    names = ["worker", "reads", "behind", "of", "partitions"]
+    names = ["worker", "reads", "behind", "of", "partitions", "worker is"]
     rows = []
     for stage, topic in dict.fromkeys((place.stage, place.topic) for place in found):
         own = [place for place in found if (place.stage, place.topic) == (stage, topic)]
         late = ", ".join(f"{place.partition}: {place.behind:,}" for place in own if place.behind)
         total = sum(place.behind for place in own)
         end = sum(place.end for place in own)
-        rows.append([stage, topic, f"{total:,}", f"{end:,}", late or "all up to date"])
+        rows.append([stage, topic, f"{total:,}", f"{end:,}", late or "all up to date", running[stage]])
     return Content(names, [name in ("behind", "of") for name in names], rows, title, keys=2)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 import pytest
+from agreement import KNOWN_RULEBOOK
 
 from detectors.affiliation import Directory
 from schemas import codec
@@ -24,14 +25,12 @@ from schemas.journal import RefusedEntry
 from streams.lake import catalog
 from streams.lake.writer import LakeWriter
 from streams.replay import ReplayResult, replay
-from streams.settings import resource
 from streams.sources import recording
 from streams.sources.binance import Capture, read
 from streams.tagger import Tagger
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "binance_usdm"
-RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 MS = 1_000_000
 MINUTE = 60_000 * MS
 SIDES = {True: "sell", False: "buy"}  # m: the buyer is the maker
@@ -79,7 +78,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     capture = read(DATA)
     recording.write(folder / "recording", capture.records, capture.reference_toml)
     sink = LakeWriter(folder / "lake", "binance")
-    result = replay(folder / "recording", rulebook_text=RULEBOOK, sink=sink, strict=True)
+    result = replay(folder / "recording", rulebook_text=KNOWN_RULEBOOK, sink=sink, strict=True)
     records = [record for _topic, record in capture.records if isinstance(record, dict)]
     with catalog.connect(folder / "lake") as lake:
         yield Day(capture, result, lake, records)

@@ -17,17 +17,16 @@ from typing import Any, NamedTuple
 
 import duckdb
 import pytest
+from agreement import KNOWN_RULEBOOK
 
 from streams.lake import catalog
 from streams.lake.writer import LakeWriter
 from streams.replay import ReplayResult, replay
-from streams.settings import resource
 from streams.sources import recording
 from streams.sources.hyperliquid_fills import read
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "hyperliquid_fills"
-RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 STRATEGY_A = "0x010461c14e146ac35fe42271bdc1134ee31c703a"
 STRATEGY_B = "0x31ca8395cf837de08b24da3f660e77761dfb974b"
 HLP = (STRATEGY_A, STRATEGY_B)
@@ -66,7 +65,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     capture = read(DATA)
     recording.write(folder / "recording", capture.records, capture.reference_toml)
     sink = LakeWriter(folder / "lake", "fills")
-    result = replay(folder / "recording", rulebook_text=RULEBOOK, sink=sink, strict=True)
+    result = replay(folder / "recording", rulebook_text=KNOWN_RULEBOOK, sink=sink, strict=True)
     with catalog.connect(folder / "lake") as lake:
         yield Day(result, lake)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agreement import RULEBOOK
+from agreement import KNOWN_RULEBOOK
 
 from schemas import codec
 from schemas.alerts import breach_id
@@ -51,7 +51,7 @@ def expected(run: Simulation) -> dict[str, tuple[Any, ...]]:
 
 def judged(folder: Path) -> dict[str, tuple[Any, ...]]:
     """Return what a replay says, in the same form; data quality's findings as well."""
-    latest = replay(folder, rulebook_text=RULEBOOK, strict=True).latest().values()
+    latest = replay(folder, rulebook_text=KNOWN_RULEBOOK, strict=True).latest().values()
     return {alert.breach_id: (alert.status, alert.status_reason, alert.harm_qty) for alert in latest}
 
 

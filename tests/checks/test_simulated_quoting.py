@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agreement import RULEBOOK
+from agreement import KNOWN_RULEBOOK
 from presence import Collect, expected
 
 from schemas import codec
@@ -24,6 +24,7 @@ DAYS: list[dict[str, Any]] = [
     {"seed": 3, "independent_maker": False, "fill_records": True},
     {"seed": 4, "violations": Violations.each(2), "rate": 200},
     {"seed": 5, "seconds": 80, "rate": 20},  # long enough for realised spreads
+    {"seed": 6, "seconds": 1, "start": MORNING + 54_000 * 10**9 - 1},  # a first day of one nanosecond
 ]
 NS = ("session_ns", "exempt_ns", "unknown_ns", "compliant_ns")
 
@@ -41,7 +42,7 @@ def recorded(folder: Path, **fields: Any) -> Simulation:
     return run
 
 
-def judged(folder: Path, rulebook: str = RULEBOOK) -> tuple[ReplayResult, Collect]:
+def judged(folder: Path, rulebook: str = KNOWN_RULEBOOK) -> tuple[ReplayResult, Collect]:
     """Return what a replay says: all of it, and L1's rows."""
     sink = Collect()
     return replay(folder, rulebook_text=rulebook, sink=sink, strict=True), sink
@@ -89,7 +90,9 @@ def presence(run: Simulation, sink: Collect) -> tuple[dict[Any, Any], dict[Any, 
     return labels, rows
 
 
-@pytest.mark.parametrize("fields", DAYS, ids=["day", "over-midnight", "alone", "with-others", "long"])
+@pytest.mark.parametrize(
+    "fields", DAYS, ids=["day", "over-midnight", "alone", "with-others", "long", "shortest"]
+)
 def test_presence_and_alerts_are_the_labels(fields: dict[str, Any], tmp_path: Path) -> None:
     run = recorded(tmp_path / "day", quoting="all", **fields)
     result, sink = judged(tmp_path / "day")
@@ -101,7 +104,7 @@ def test_presence_and_alerts_are_the_labels(fields: dict[str, Any], tmp_path: Pa
         f"compared {len(labels)} agreements' days {dict(verdicts)} and {len(wanted)} alerts {dict(kinds)} "
         f"over {result.events} events"
     )
-    assert set(verdicts) == {"met", "inconclusive", "breach", "exempt"}
+    assert {"met", "breach", "exempt"} <= set(verdicts)
     assert rows == labels
     assert got == wanted
     assert run.unplanted == []
@@ -145,8 +148,8 @@ def test_agreements_that_are_kept_only_just_are_quiet(fields: dict[str, Any], tm
 
 
 def test_a_rule_that_is_a_little_stricter_is_found_out(tmp_path: Path) -> None:
-    stricter = RULEBOOK.replace('max_imbalance = "0.5"', 'max_imbalance = "0.499999"')
-    assert stricter != RULEBOOK
+    stricter = KNOWN_RULEBOOK.replace('max_imbalance = "0.5"', 'max_imbalance = "0.499999"')
+    assert stricter != KNOWN_RULEBOOK
     run = recorded(tmp_path / "day", quoting="kept", seed=13)
     labels, rows = presence(run, judged(tmp_path / "day", stricter)[1])
     styles = {(row["instrument"], row["agreement"], row["trading_day"]): row["style"] for row in run.presence}

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from agreement import KNOWN
 from confluent_kafka import Message
 
 from detectors.runner import Output, Runner
@@ -31,6 +32,7 @@ from streams.sources.simulator import Simulation, SimulatorConfig, Violations, r
 from streams.sources.simulator_faults import Faults, FaultyStream
 
 RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
+PLANTED = tuple(rule for rule in KNOWN if rule != "data_quality")  # of whose alerts the labels tell all
 PARTITIONS = 4
 SETTLE_SECONDS = 120.0
 

@@ -61,7 +61,12 @@ KEYS = {  # which rows of reference data say something about the same thing: a c
     "accounts": ("account",), "instruments": ("symbol",), "entities": ("id",),
     "affiliations": ("parent", "child"), "mm_registrations": ("account",),
 }  # fmt: skip
-NEEDED = {  # what an expected alert must say, by rule
+# Cases say all alerts of all of these, so each case runs with their instances and those of its own rule: what
+# somebody adds to the rulebook disturbs no case that knows nothing of it.
+SHARED = {
+    "affiliate_flag", "client_priority", "data_quality", "quoting_obligation", "self_trade", "spread_quality",
+}  # fmt: skip
+NEEDED: dict[str, tuple[str, ...]] = {  # what an expected alert must say, by rule; of another: nothing more
     "client_priority": ("trade_id", "side", "harm"), "affiliate_flag": ("code", "accounts"),
     "self_trade": ("class", "trade_id"), "spread_quality": ("check", "trading_day"),
     "data_quality": ("kind", "first_seq"),
@@ -290,11 +295,10 @@ def reference_toml(case: Case) -> str:
 
 
 def rulebook_toml(case: Case) -> str:
-    """Return the default rulebook with the case's parameters in place of some."""
+    """Return the default rulebook's instances of the case's rules, its parameters in place of some."""
     venue, own = case.data.get("venue", {}), case.data.get("parameters", {})
-    if not venue and not own:
-        return RULEBOOK
     book = tomllib.loads(RULEBOOK)
+    book["instance"] = [instance for instance in book["instance"] if instance["rule"] in SHARED | {case.rule}]
     lines = ["[venue]", *(f"{key} = {_toml(value)}" for key, value in (book["venue"] | venue).items())]
     names = {instance["name"] for instance in book["instance"]}
     if unknown := own.keys() - names:
@@ -305,7 +309,8 @@ def rulebook_toml(case: Case) -> str:
         for version in versions:
             values = version | own.get(instance["name"], {})
             for key in values.keys() & {"valid_from", "valid_to"}:
-                values[key] = START + duration(values[key])
+                if isinstance(values[key], str):  # a case's; the rulebook's own are dates
+                    values[key] = START + duration(values[key])
             lines += [
                 "[[instance.parameters]]",
                 *(f"{key} = {_toml(value)}" for key, value in values.items()),
@@ -488,7 +493,7 @@ class Comparison:
         for row in self.case.data["then"]:
             rule = row["alert"].partition(".")[0]
             statuses = "final" if "final" in row else "status"
-            if missing := [key for key in (*NEEDED[rule], "evidence", statuses) if key not in row]:
+            if missing := [key for key in (*NEEDED.get(rule, ()), "evidence", statuses) if key not in row]:
                 raise CaseError(f"{self.case.path}: an expected alert of {rule} lacks {missing}")
             sound = {} if rule == "data_quality" else {"degraded": False}  # a finding is itself about a fault
             row = sound | {"late_reference": False, "instrument": "X"} | row

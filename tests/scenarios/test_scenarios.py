@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import scenario
 from conditions import rulebooks_read_once
-from scenario import ARRANGEMENTS, Case, CaseError, Comparison, Row, cases, load, record, run, same
+from scenario import ARRANGEMENTS, SHARED, Case, CaseError, Comparison, Row, cases, load, record, run, same
 
 from detectors.registry import RULES
 
@@ -77,6 +78,18 @@ def test_every_case_is_of_a_registered_rule() -> None:
     assert len(required()) == len(KINDS) * len(RULES) + sum(
         len(rule.Parameters.__struct_fields__) for rule in RULES.values()
     )
+
+
+def test_an_instance_of_a_new_rule_runs_in_its_own_cases_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = "[[instance.parameters]]\nvalid_from = 2026-02-11T00:00:00Z\n"
+    entry = f'[[instance]]\nrule = "new"\nname = "new"\n{parameters}'
+    before = {case.name: scenario.rulebook_toml(case) for case in CASES if case.rule in SHARED}
+    monkeypatch.setattr(scenario, "RULEBOOK", f"{scenario.RULEBOOK}\n{entry}")
+    assert {case.name: scenario.rulebook_toml(case) for case in CASES if case.rule in SHARED} == before
+    own = replace(CASES[0], path=CASES[0].path.parents[1] / "new" / "case.toml")
+    print(f"compared the rulebooks of {len(before)} cases")
+    assert before
+    assert 'name = "new"\n[[instance.parameters]]\nvalid_from = 2026' in scenario.rulebook_toml(own)
 
 
 # ---- the comparison itself sees what is wrong -----------------------------------------------------------

@@ -93,7 +93,9 @@ def replayed(tmp_path: Path, found: Capture, reference: str | None = None) -> tu
 
 
 def findings(result: ReplayResult) -> Counter[object]:
-    return Counter(alert.measures.get("kind") for alert in result.latest().values())
+    """Count what the record is found to be at fault for, by kind."""
+    found = (alert for alert in result.latest().values() if alert.rule == "data_quality")
+    return Counter(alert.measures["kind"] for alert in found)
 
 
 # ---- the adapter --------------------------------------------------------------------------------------

@@ -198,6 +198,7 @@ def findings(result: ReplayResult) -> list[tuple[str, Any]]:
     return sorted(
         (alert.rule, alert.measures.get("kind") or alert.measures["code"])
         for alert in result.latest().values()
+        if alert.rule in ("data_quality", "affiliate_flag")
     )
 
 

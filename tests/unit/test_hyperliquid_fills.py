@@ -134,6 +134,7 @@ def test_a_replay_finds_vault_fills_untagged_and_no_orphans(tmp_path: Path) -> N
     assert Counter(
         str(alert.measures.get("code") or alert.measures.get("class") or alert.measures.get("kind"))
         for alert in result.latest().values()
+        if alert.rule in ("data_quality", "affiliate_flag", "self_trade")
     ) == {"untagged": 3, "same_owner": 1, "same_account": 1, "assigned_sequence": 1}
 
 

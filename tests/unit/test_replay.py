@@ -124,7 +124,8 @@ def test_what_a_result_counts() -> None:
     assert dict(result.refused) == {
         "duplicate": 1, "conflict": 1, "not_json": 1, "wrong_type": 1, "bad_value": 1, "bad_decimal": 1,
     }  # fmt: skip
-    assert replay(HANDMADE / "01_queue_jump", rulebook_text=RULEBOOK).counts() == {
+    counts = replay(HANDMADE / "01_queue_jump", rulebook_text=RULEBOOK).counts()
+    assert {key: count for key, count in counts.items() if key[0] == "client_priority"} == {
         ("client_priority", "client_priority.price_time", "confirmed"): 1
     }
 
@@ -136,9 +137,11 @@ K = 1_772_416_800_000_000_000  # 2026-03-02T02:00:00Z, the latest recorded_at
 
 def test_the_second_pass_adds_and_takes_back() -> None:
     result = replay(TWO_PASSES, rulebook_text=RULEBOOK)
+    rules = ("affiliate_flag", "client_priority")
     said = [
         (alert.rule, alert.knowledge, alert.revision, alert.status, alert.status_reason, alert.late_reference)
         for alert in result.alerts
+        if alert.rule in rules
     ]
     assert [*said[:3], *sorted(said[3:], key=lambda row: (row[0], row[2]))] == [
         ("affiliate_flag", 0, 0, "confirmed", None, False),
@@ -148,7 +151,7 @@ def test_the_second_pass_adds_and_takes_back() -> None:
         ("client_priority", K, 0, "confirmed", None, True),
         ("client_priority", K, 2, "retracted", "late_reference", True),
     ]
-    assert result.counts() == {
+    assert {key: count for key, count in result.counts().items() if key[0] in rules} == {
         ("affiliate_flag", "affiliate_flag", "retracted"): 1,
         ("client_priority", "client_priority.price_time", "retracted"): 1,
         ("client_priority", "client_priority.price_time", "confirmed"): 1,
@@ -168,7 +171,8 @@ def test_the_second_pass_repeats_all_metrics_with_its_knowledge() -> None:
 def test_what_the_first_pass_took_back_itself_is_not_taken_back_again() -> None:
     facts = reference_data.load(TWO_PASSES / "reference.toml")
     rulebook = [RulebookEntry(digest="", text=RULEBOOK)]
-    alert = replay(HANDMADE / "01_queue_jump", rulebook_text=RULEBOOK).alerts[-1]
+    alerts = replay(HANDMADE / "01_queue_jump", rulebook_text=RULEBOOK).alerts
+    alert = [alert for alert in alerts if alert.rule == "client_priority"][-1]
     retracted = msgspec.structs.replace(alert, revision=2, status="retracted", status_reason="busted")
     assert list(second_pass(rulebook, facts, [alert, retracted])) == []
     [taken_back] = second_pass(rulebook, facts, [alert])
