@@ -7,18 +7,17 @@ import shutil
 import sys
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from schemas.tables import TABLES
-from streams import reference_data
+from streams import reference_data, text_table
 from streams.commands.options import progress
 from streams.kafka_properties import SettingsError
 from streams.lake import catalog
 from streams.lake.writer import LakeWriter
 from streams.replay import ReplayResult, replay
 from streams.sources import recording
+from streams.text_table import Content
 
 MARK = "replay-of.txt"
 
@@ -39,7 +38,7 @@ def run(folder: Path, lake: Path | None, rulebook_text: str) -> int:
     with progress(f"replaying {folder.name}", total, Console(stderr=True)) as advance:
         result = replay(folder, rulebook_text=rulebook_text, sink=sink, progress=advance)
         advance(total)
-    _report(result, _doubts(folder), Console())
+    _report(result, _doubts(folder), text_table.console())
     damaged = [fault for fault in result.faults if not fault.startswith("reference.toml")]
     if damaged:
         print("fairbook replay: the answers are of what could be read, not of the day", file=sys.stderr)
@@ -79,12 +78,9 @@ def _report(result: ReplayResult, doubts: list[str], console: Console) -> None:
         print(f"fairbook replay: {fault}", file=sys.stderr)
     refused = ", ".join(f"{count} {reason}" for reason, count in sorted(result.refused.items())) or "none"
     console.print(f"{result.events:,} events applied; refused: {refused}", highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("instance", "status"):
-        table.add_column(name)
-    table.add_column("alerts", justify="right")
-    for (_rule, instance, status), count in sorted(result.counts().items()):
-        table.add_row(instance, status, f"{count:,}")
-    if not result.counts():
-        table.add_row("none", "", "0")
-    console.print(table)
+    rows = [
+        [instance, status, f"{count:,}"]
+        for (_rule, instance, status), count in sorted(result.counts().items())
+    ]
+    names = ["instance", "status", "alerts"]
+    text_table.show(console, Content(names, [False, False, True], rows or [["none", "", "0"]]))

@@ -167,7 +167,7 @@ def test_a_time_among_sentences_is_not_folded() -> None:
     rows = [["K-1", time, "1" * 14], ["K-2", "words " * 20, "2"]]
     text = of_width(
         lambda console: text_table.show(console, Content(["key", "text", "n"], [False, False, True], rows)),
-        56,
+        55,
     )
     assert f" K-1  {time}  {'1' * 14}\n" in text
 
