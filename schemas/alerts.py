@@ -60,7 +60,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ce_id(self) -> str:
-        """The CloudEvents id: what a consumer upserts by."""
+        """The CloudEvents id, of this revision; consumers upsert by `alert_id`."""
         return f"{self.alert_id}.{self.knowledge}.{self.revision}"
 
 

@@ -61,6 +61,8 @@ def _options(
 
 def main() -> None:
     """Run the command line; what a person can put right is one line on stderr and exit status 1."""
+    from confluent_kafka import KafkaException
+
     from detectors.rulebook import RulebookError
     from streams.feed import FeedError
     from streams.kafka_jars import BrokerError
@@ -71,7 +73,7 @@ def main() -> None:
 
     refusals = (
         SettingsError, BrokerError, FeedError, RecordingError, ReferenceDataError, RulebookError, LakeError,
-        OSError,
+        KafkaException, OSError,
     )  # fmt: skip
     try:
         app()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -10,9 +11,22 @@ from rich.console import Console
 from rich.markup import escape
 
 from detectors.registry import RULES
+from schemas.tables import EXACT
+from streams import text_table
 from streams.lake import catalog
-from streams.query import rich_table
+from streams.query import show, table
 
+CANDIDATES = 10  # alerts shown where an id's beginning is that of several
+LISTED = """
+left(alert_id, 12) as alert, strftime(ts, '%m-%d %H:%M:%S') as "time", instrument,
+  concat_ws(' ', replace(instance, 'client_priority.', 'client_priority '),
+    coalesce(measures ->> 'code', measures ->> 'class', measures ->> 'kind')) as rule,
+  status, severity, harm_qty, list_aggregate(accounts, 'string_agg', ' ') as accounts
+"""
+ICEBERGS = (
+    "Icebergs: stamp is that of the order's last record; a tranche shown again after a fill has a later "
+    "place, as the rule counts it."
+)
 HEADLINE = """
 select alert_id, rule, instance, status, status_reason, severity, instrument, narrative, provenance,
   reference, version, parameter_hash, dq_degraded, late_reference, ts::varchar as ts, measures, units
@@ -21,23 +35,33 @@ from alerts where starts_with(alert_id, $1) order by alert_id
 
 
 def list_alerts(
-    lake: Path, console: Console, rule: str | None = None, instrument: str | None = None, limit: int = 50
+    lake: Path,
+    console: Console,
+    rule: str | None = None,
+    instrument: str | None = None,
+    status: str | None = None,
+    limit: int = 50,
 ) -> None:
     """Print the latest alerts, newest first, but for findings of data quality unless asked for by `rule`."""
     with catalog.connect(lake) as connection:
         relation = connection.sql(
-            """
-            select left(alert_id, 12) as alert, strftime(ts, '%m-%d %H:%M:%S') as "time", instrument,
-              concat_ws(' ', replace(instance, 'client_priority.', 'client_priority '),
-                coalesce(measures ->> 'code', measures ->> 'class', measures ->> 'kind')) as rule,
-              status, severity, harm_qty, list_aggregate(accounts, 'string_agg', ' ') as accounts
-            from alerts
+            f"""
+            select {LISTED} from alerts
             where (rule = $1 or ($1 is null and rule <> 'data_quality')) and ($2 is null or instrument = $2)
-            order by alerts.ts_ns desc, alert_id limit $3
+              and ($3 is null or status = $3)
+            order by alerts.ts_ns desc, alert_id limit $4
             """,
-            params=[rule, instrument, limit],
+            params=[rule, instrument, status, limit],
         )
-        console.print(rich_table(relation))
+        found = table(relation, most=limit)
+    if found.rows:
+        text_table.show(console, found)
+        return
+    asked = {"rule": rule, "instrument": instrument, "status": status}
+    only = [f"{name} {value!r}" for name, value in asked.items() if value is not None]
+    what = f"the lake has none of {', '.join(only)}" if only else "the lake has none"
+    rest = "" if rule else " (findings of data quality are listed with --rule data_quality)"
+    text_table.say(console, f"no alerts: {what}{rest}")
 
 
 def show_alert(lake: Path, alert_id: str, console: Console) -> bool:
@@ -45,19 +69,20 @@ def show_alert(lake: Path, alert_id: str, console: Console) -> bool:
     with catalog.connect(lake) as connection:
         found = connection.execute(HEADLINE, [alert_id]).fetchall()
         if len(found) != 1:
-            what = "no alert begins" if not found else f"{len(found)} alerts begin"
-            console.print(
-                f"{what} with {alert_id!r}: expected one; `fairbook alerts list` shows them", markup=False
-            )
+            what = f"{len(found)} alerts begin" if found else "no alert begins"
+            where = "" if found else "; `fairbook alerts list` shows them"
+            text_table.say(console, f"{what} with {alert_id!r}: expected one{where}")
+            if found:
+                _candidates(connection, alert_id, len(found), console)
             return False
         alert = dict(zip((column[0] for column in connection.description or []), found[0], strict=True))
-        console.rule(escape(f"{alert['instance']}  {alert['alert_id']}"), align="left")
+        console.rule(escape(str(alert["instance"])), align="left")
+        console.print(f"alert {alert['alert_id']}\n{alert['ts']}", markup=False, soft_wrap=True)
         reason = f" ({alert['status_reason']})" if alert["status_reason"] else ""
-        console.print(f"[bold]{escape(alert['narrative'])}[/bold]\n")
-        console.print(
-            f"status {alert['status']}{reason}, severity {alert['severity']}, {alert['instrument']}, "
-            f"{alert['ts']}",
-            markup=False,
+        text_table.say(console, f"{alert['narrative']}\n", "bold")
+        text_table.say(
+            console,
+            f"status {alert['status']}{reason}, severity {alert['severity']}, {alert['instrument']}\n",
         )
         if alert["dq_degraded"]:
             console.print("[yellow]degraded: its evidence touches data that is not sound[/yellow]")
@@ -82,6 +107,14 @@ def show_alert(lake: Path, alert_id: str, console: Console) -> bool:
         return True
 
 
+def _candidates(connection: duckdb.DuckDBPyConnection, alert_id: str, count: int, console: Console) -> None:
+    relation = connection.sql(
+        f"select {LISTED} from alerts where starts_with(alert_id, $1) order by alert_id limit {CANDIDATES}",
+        params=[alert_id],
+    )
+    show(console, relation, f"The first {CANDIDATES} of {count}" if count > CANDIDATES else "")
+
+
 def _without_examples(docstring: str) -> str:
     """Return a rule's text; what only a test runs is left out."""
     paragraphs = inspect.cleandoc(docstring).split("\n\n")
@@ -96,7 +129,7 @@ def _history(connection: duckdb.DuckDBPyConnection, alert_id: str, console: Cons
         """,
         params=[alert_id],
     )
-    console.print(rich_table(relation, "History"))
+    show(console, relation, "History")
 
 
 def _evidence(connection: duckdb.DuckDBPyConnection, alert_id: str, console: Console) -> None:
@@ -126,7 +159,7 @@ def _evidence(connection: duckdb.DuckDBPyConnection, alert_id: str, console: Con
         """,
         params=[alert_id],
     )
-    console.print(rich_table(relation, "Evidence: the records"))
+    show(console, relation, "Evidence: the records", keys=2)
 
 
 def _queue(connection: duckdb.DuckDBPyConnection, alert_id: str, instance: str, console: Console) -> None:
@@ -134,7 +167,7 @@ def _queue(connection: duckdb.DuckDBPyConnection, alert_id: str, instance: str, 
     instrument, trade_id, side, seq, price, qty = connection.execute(
         """
         select instrument, measures ->> 'trade_id', measures ->> 'side', evidence[1].seq,
-          (measures ->> 'price')::decimal(28, 8), measures ->> 'qty'
+          (measures ->> 'price')::decimal(28, 8), (measures ->> 'qty')::decimal(18, 8)
         from alerts where alert_id = $1
         """,
         [alert_id],
@@ -154,13 +187,14 @@ def _queue(connection: duckdb.DuckDBPyConnection, alert_id: str, instance: str, 
         """,
         params=[instrument, side, seq, instance, trade_id, price],
     )
-    console.print(
-        rich_table(
-            relation,
-            f"The queue just before seq {seq}: {side} orders at {price.normalize():f} or better, "
-            "in priority order",
-        )
+    show(
+        console,
+        relation,
+        f"The queue just before seq {seq}: {side} orders at {_decimal(price)} or better, in priority order",
+        keys=2,
     )
+    if relation.filter("display_qty < leaves").limit(1).fetchall():
+        text_table.say(console, ICEBERGS, "dim")
     relation = connection.sql(
         """
         select order_id, account, harm_at_fill, cured_qty, harm_left, outcome, withdrawn
@@ -168,7 +202,12 @@ def _queue(connection: duckdb.DuckDBPyConnection, alert_id: str, instance: str, 
         """,
         params=[instance, instrument, trade_id, side],
     )
-    console.print(rich_table(relation, f"The arithmetic: {qty} were filled; harm at the fill - cured = left"))
+    show(console, relation, f"The arithmetic: {_decimal(qty)} were filled; harm at the fill - cured = left")
+
+
+def _decimal(value: Decimal) -> str:
+    """Return every digit but the zeros at the end that the type adds."""
+    return f"{value.normalize(EXACT):f}"
 
 
 def _measures(connection: duckdb.DuckDBPyConnection, alert_id: str, console: Console) -> None:
@@ -180,4 +219,4 @@ def _measures(connection: duckdb.DuckDBPyConnection, alert_id: str, console: Con
         """,
         params=[alert_id],
     )
-    console.print(rich_table(relation, "Measures"))
+    show(console, relation, "Measures")

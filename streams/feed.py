@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas import codec
 from schemas.events import SOURCE_TOPICS, Topic
 from schemas.reference import Fact, fact_id
+from streams import tail, topics
 from streams.settings import Settings
 
 CLOCK_HEADER = "fairbook-clock"
@@ -24,6 +25,7 @@ class Feed:
     """A producer with Java's partitioner (murmur2): one instrument has one partition on every topic."""
 
     def __init__(self, settings: Settings) -> None:
+        topics.reach(settings)
         self.settings = settings
         self._errors: list[str] = []
         self._producer = Producer(
@@ -58,6 +60,14 @@ class Feed:
         left = self._producer.flush(60)
         if left or self._errors:
             raise FeedError(f"expected every record to be acknowledged, got {left} left: {self._errors[:3]}")
+
+    def published(self) -> int:
+        """Return how many messages the source topics hold."""
+        reader = tail.consumer(self.settings, "feed")  # a producer cannot ask for a partition's end
+        try:
+            return sum(sum(ends(reader, self.settings, topic).values()) for topic in SOURCE_TOPICS)
+        finally:
+            reader.close()
 
     def reference(self, facts: Iterable[Fact], rulebook_text: str | None) -> int:
         """Publish facts and the rulebook; a fact published before is the same message again."""
@@ -104,7 +114,7 @@ def partitions(client: Any, settings: Settings, topic: str) -> int:
     return len(found.partitions)
 
 
-def ends(client: Any, settings: Settings, topic: str) -> dict[int, int]:
+def ends(client: Consumer, settings: Settings, topic: str) -> dict[int, int]:
     """Return the end offset of each partition of a topic."""
     name = settings.topic(topic)
     return {

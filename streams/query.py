@@ -3,108 +3,130 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from schemas import codec
+from schemas.tables import EXACT
+from streams import text_table
 from streams.lake import catalog
+from streams.text_table import Content, console, is_number, shown
 
 Format = Literal["table", "csv", "json"]
-SHORT = 18  # characters
 CHUNK = 10_000  # rows
-NUMBERS = ("INTEGER", "BIGINT", "HUGEINT", "DOUBLE", "DECIMAL", "UBIGINT")
+MOST = 1_000  # rows of a table
+PARTS = 3  # a wider result is printed sideways
+_JSON = re.compile(r'("(?:[^"\\]|\\.)*")|,')
 
 
-def console() -> Console:
-    """Return where tables are printed; where that is no terminal, wide enough for most of them."""
-    return Console() if sys.stdout.isatty() else Console(width=110)
+def show(
+    console: Console, relation: duckdb.DuckDBPyRelation, title: str = "", keys: int = 1, most: int = MOST
+) -> None:
+    """Print a query's result as a table; `keys`: leading columns that are repeated where it is in parts."""
+    text_table.show(console, table(relation, title, keys, most))
 
 
-def rich_table(relation: duckdb.DuckDBPyRelation, title: str | None = None, limit: int = 1_000) -> Table:
-    """Return a result as an aligned table: numbers to the right, what is short never broken."""
-    table = Table(
-        title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, collapse_padding=True
-    )
-    rows = [
-        ["" if value is None else _text(value) for value in row] for row in relation.limit(limit).fetchall()
+def table(relation: duckdb.DuckDBPyRelation, title: str = "", keys: int = 1, most: int = MOST) -> Content:
+    """Return a query's result as a table of at most `most` rows; it says so where there are more."""
+    rows = relation.limit(most + 1).fetchall()
+    content = _content(relation.columns, relation.types, rows, most)
+    return content._replace(title=title, keys=keys)
+
+
+def _content(
+    names: Iterable[str], kinds: Sequence[object], rows: Sequence[tuple[Any, ...]], most: int
+) -> Content:
+    json = [str(kind) == "JSON" for kind in kinds]
+    cells = [
+        [shown(_spaced(_text(value)) if at else _text(value)) for value, at in zip(row, json, strict=True)]
+        for row in rows[:most]
     ]
-    for at, (name, kind) in enumerate(zip(relation.columns, relation.types, strict=True)):
-        longest = max((len(row[at]) for row in rows), default=0)
-        number = str(kind).startswith(NUMBERS)
-        table.add_column(
-            escape(name), justify="right" if number else "left", overflow="fold", no_wrap=longest <= SHORT
-        )
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return table
+    note = f"These are the first {most:,} rows; there are more." if len(rows) > most else ""
+    return Content([shown(name) for name in names], [is_number(kind) for kind in kinds], cells, note=note)
 
 
-def run(lake: Path, query: str, form: Format, console: Console | None = None) -> int:
-    """Run one query on the lake and print its result. Returns a process's exit code."""
+def run(lake: Path, query: str, form: Format) -> int:
+    """Run the statements of `query` on the lake and print each one's result. Returns an exit status."""
     try:
         connection = catalog.connect(lake)
     except FileNotFoundError as error:
         print(f"fairbook sql: {error}", file=sys.stderr)
         return 1
     with connection:
-        return _one(connection, query, form, console or Console())
+        return _all(connection, query, form, console())
 
 
-def prompt(lake: Path) -> int:
-    """Read queries until end of input."""
-    console = Console()
+def prompt(lake: Path, form: Format = "table") -> int:
+    """Read queries until end of input. From a pipe they are one script: the first error ends it, status 1."""
+    if not sys.stdin.isatty():
+        return run(lake, sys.stdin.read(), form)
+    screen = console()
     with catalog.connect(lake) as connection:
-        console.print(
+        screen.print(
             "SQL on the lake; end a query with ; and leave with Ctrl-D. Tables: [bold]show tables;[/bold]"
         )
-        return _prompt(connection, console)
+        return _prompt(connection, form, screen)
 
 
-def _prompt(connection: duckdb.DuckDBPyConnection, console: Console) -> int:
+def _prompt(connection: duckdb.DuckDBPyConnection, form: Format, console: Console) -> int:
     lines: list[str] = []
     while True:
         try:
             lines.append(input("fairbook> " if not lines else "       -> "))
-        except (EOFError, KeyboardInterrupt):
+        except (EOFError, KeyboardInterrupt) as end:
             console.print()
+            if isinstance(end, EOFError):
+                _all(connection, "\n".join(lines), form, console)
             return 0
         if lines[-1].rstrip().endswith(";"):
-            _one(connection, "\n".join(lines), "table", console)
+            _all(connection, "\n".join(lines), form, console)
             lines = []
 
 
-def _one(connection: duckdb.DuckDBPyConnection, query: str, form: Format, console: Console) -> int:
+def _all(connection: duckdb.DuckDBPyConnection, query: str, form: Format, console: Console) -> int:
+    """Run statements in their order; the first that fails is the last, since what follows may rest on it."""
     try:
-        if form == "table":
-            relation = connection.sql(query)
-            if relation is not None:
-                shown = console if console.is_terminal else Console(width=10_000)
-                shown.print(rich_table(relation))
-            return 0
-        result = connection.execute(query)
-        names = [column[0] for column in result.description or ()]
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        if form == "csv":
-            writer.writerow(names)
-        while rows := result.fetchmany(CHUNK):
-            for row in rows:
-                if form == "csv":
-                    writer.writerow(map(_flat, row))
-                else:
-                    values = {name: _plain(value) for name, value in zip(names, row, strict=True)}
-                    print(codec.encode(values).decode())
+        for statement in connection.extract_statements(query):
+            result = connection.execute(statement)
+            if duckdb.ExpectedResultType.QUERY_RESULT in statement.expected_result_type:
+                _one(result, form, console)
     except duckdb.Error as error:
         print(f"fairbook sql: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _one(result: duckdb.DuckDBPyConnection, form: Format, console: Console) -> None:
+    description = result.description or ()
+    names = [str(column[0]) for column in description]
+    if form == "table":
+        rows = result.fetchmany(MOST + 1)
+        if names == ["explain_key", "explain_value"]:  # a drawing
+            print("\n".join(str(drawn) for _key, drawn in rows))
+        elif names:
+            content = _content(names, [column[1] for column in description], rows, MOST)
+            text_table.show(console, content._replace(parts=PARTS))
+            if content.note:
+                console.print("`--csv` and `--json` print all of them.", style="dim")
+        return
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    if form == "csv":
+        writer.writerow(names)
+    while rows := result.fetchmany(CHUNK):
+        for row in rows:
+            if form == "csv":
+                writer.writerow(map(_flat, row))
+            else:
+                values = {name: _plain(value) for name, value in zip(names, row, strict=True)}
+                print(codec.encode(values).decode())
 
 
 def _flat(value: Any) -> Any:
@@ -126,13 +148,25 @@ def _plain(value: Any) -> Any:
     return _text(value)
 
 
+def _spaced(json: str) -> str:
+    """Return JSON with a space after each comma between values, where a line may break."""
+    return _JSON.sub(lambda found: found[1] or ", ", json)
+
+
 def _text(value: Any) -> str:
+    if value is None:
+        return ""
     if isinstance(value, bytes):
         return value.decode(errors="backslashreplace")
     if isinstance(value, list):
-        return ", ".join(_text(item) for item in value)
+        return ", ".join(map(_inner, value))
     if isinstance(value, dict):
-        return " ".join(_text(item) for item in value.values())
-    if isinstance(value, Decimal):  # without the zeros that its type adds
-        return f"{value.normalize():f}"
+        return " ".join(map(_inner, value.values()))
+    if isinstance(value, Decimal):  # without the zeros that its type adds, and with every other digit
+        return f"{value.normalize(EXACT):f}"
     return str(value)
+
+
+def _inner(value: Any) -> str:
+    """Return a value of a list or struct: a time has no space, at which it could fold."""
+    return value.isoformat() if isinstance(value, datetime) else _text(value)

@@ -35,6 +35,19 @@ def doubts(rows: list[Row], file: str) -> Iterator[Problem]:
     yield from _overlaps(rows)
     yield from _controllers(rows)
     yield from _registrations(rows)
+    yield from _matching(rows)
+
+
+def _matching(rows: list[Row]) -> Iterator[Problem]:
+    for row in rows:
+        if isinstance(row.fact, Instrument) and row.fact.matching != "price_time":
+            name, matching = row.fact.symbol, row.fact.matching
+            reason = (
+                f"{name} has matching {matching!r}: client_priority.price_time does not judge its book fills"
+            )
+            yield _warning(
+                row, reason, 'write "price_time" if orders at one price are filled in order of time'
+            )
 
 
 def _error(row: Row, reason: str, remedy: str) -> Problem:

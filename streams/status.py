@@ -6,15 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import duckdb
 from confluent_kafka import Consumer, TopicPartition
-from rich import box
-from rich.table import Table
 
 from schemas.events import SOURCE_TOPICS
-from streams import feed, land_worker, query, tail
+from streams import feed, land_worker, query, tail, topics, worker
 from streams.lake import catalog
 from streams.settings import Settings
+from streams.text_table import Content
 
 READS = {"tag": SOURCE_TOPICS, "detect": ("journal",)}
 
@@ -95,34 +93,36 @@ LAKE_QUERIES = {
 }
 
 
-def tables(settings: Settings) -> Iterator[Table]:
+def tables(settings: Settings) -> Iterator[Content]:
     """Return what `fairbook status` prints."""
     if settings.broker is not None:
-        yield _workers(places(settings))
+        topics.reach(settings)
+        yield _workers(places(settings), _running(settings))
     try:
         connection = catalog.connect(settings.lake)
     except FileNotFoundError:
         return
     with connection:
         for title, sql in LAKE_QUERIES.items():
-            yield query.rich_table(_sql(connection, sql), title)
+            yield query.table(connection.sql(sql), title)
 
 
-def _sql(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
-    return connection.sql(sql)
+def _running(settings: Settings) -> dict[str, str]:
+    """Return what is known of each worker's process on this machine, by its lock."""
+    locks = {stage: (settings.state, settings.group(stage)) for stage in READS}
+    locks["land"] = (settings.lake / "_landed", land_worker.STAGE)
+    found = {stage: worker.holder(folder, name) for stage, (folder, name) in locks.items()}
+    return {stage: f"process {pid}" if pid else "NOT RUNNING HERE" for stage, pid in found.items()}
 
 
-def _workers(found: list[Place]) -> Table:
+def _workers(found: list[Place], running: dict[str, str]) -> Content:
     title = "Workers: messages still to be worked off, by topic (partitions that are behind: their lag)"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for name, justify in (("worker", "left"), ("reads", "left"), ("behind", "right"), ("of", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    table.add_column("partitions")
+    names = ["worker", "reads", "behind", "of", "partitions", "worker is"]
+    rows = []
     for stage, topic in dict.fromkeys((place.stage, place.topic) for place in found):
         own = [place for place in found if (place.stage, place.topic) == (stage, topic)]
         late = ", ".join(f"{place.partition}: {place.behind:,}" for place in own if place.behind)
         total = sum(place.behind for place in own)
-        table.add_row(
-            stage, topic, f"{total:,}", f"{sum(place.end for place in own):,}", late or "all up to date"
-        )
-    return table
+        end = sum(place.end for place in own)
+        rows.append([stage, topic, f"{total:,}", f"{end:,}", late or "all up to date", running[stage]])
+    return Content(names, [name in ("behind", "of") for name in names], rows, title, keys=2)

@@ -96,6 +96,14 @@ def create(settings: Settings) -> list[str]:
     return made
 
 
+def reach(settings: Settings) -> None:
+    """Asks the cluster for its topics, so that one that cannot be reached is a message and no long wait.
+
+    SettingsError where it does not answer.
+    """
+    _partition_counts(_admin(settings))
+
+
 def delete(settings: Settings) -> None:
     """Deletes the topics of the settings' prefix, with what is in them. SettingsError without one."""
     if not settings.prefix:

@@ -40,7 +40,7 @@ def only_one(folder: Path, stage: str) -> IO[str]:
     except OSError:
         lock.seek(0)
         print(
-            f"fairbook worker {stage}: not yet supported: a {stage} worker is already running "
+            f"fairbook: not yet supported: a worker {stage} is already running "
             f"(process {lock.read().strip() or 'unknown'})",
             file=sys.stderr,
         )
@@ -49,6 +49,19 @@ def only_one(folder: Path, stage: str) -> IO[str]:
     lock.write(str(os.getpid()))
     lock.flush()
     return lock
+
+
+def holder(folder: Path, stage: str) -> str | None:
+    """Return the process id of the worker that holds the lock of `only_one`; None where nobody does."""
+    path = folder / f"{stage}.lock"
+    if not path.exists():
+        return None
+    with path.open("r") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return lock.read().strip() or "unknown"
+    return None
 
 
 def snapshot_folder(settings: Settings, stage: str) -> Path:

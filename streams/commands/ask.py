@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
+from schemas.alerts import Status
 from streams.commands.options import Lake, State, lake_of
 from streams.commands.publish import Rulebook, rulebook_text
-from streams.query import console
+from streams.text_table import console
 
 alerts = typer.Typer(help="The alerts, and what each rests on.", no_args_is_help=True)
 
 
 def sql(
-    query: Annotated[str | None, typer.Argument(help="One query; without it, a prompt.")] = None,
+    query: Annotated[str | None, typer.Argument(help="Queries, with ; between; without, a prompt.")] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON Lines; decimals as strings.")] = False,
     lake: Lake = None,
@@ -27,9 +28,10 @@ def sql(
     if csv and json:
         raise typer.BadParameter("expected --csv or --json, got both")
     place = lake_of(lake, state)
+    form: lake_query.Format = "csv" if csv else "json" if json else "table"
     if query is None:
-        raise typer.Exit(lake_query.prompt(place))
-    raise typer.Exit(lake_query.run(place, query, "csv" if csv else "json" if json else "table"))
+        raise typer.Exit(lake_query.prompt(place, form))
+    raise typer.Exit(lake_query.run(place, query, form))
 
 
 @alerts.command("list")
@@ -38,6 +40,7 @@ def alerts_list(
         str | None, typer.Option(help="Only this rule; `data_quality` is left out unless named.")
     ] = None,
     instrument: Annotated[str | None, typer.Option(help="Only this instrument.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Only alerts that stand so now.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many, newest first.")] = 50,
     lake: Lake = None,
     state: State = None,
@@ -45,7 +48,7 @@ def alerts_list(
     """List the alerts as they stand: newest first."""
     from streams import explain
 
-    explain.list_alerts(lake_of(lake, state), console(), rule, instrument, limit)
+    explain.list_alerts(lake_of(lake, state), console(), rule, instrument, status, limit)
 
 
 @alerts.command("show")

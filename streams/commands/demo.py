@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 import shutil
 import signal
@@ -34,6 +35,22 @@ def run(settings: Settings, console: Console, *, seed: int, events: int, hyperli
     """Run the demo; returns the exit status: 0 if what was planted was found and nothing else."""
     signal.signal(signal.SIGTERM, _interrupted)
     folder = settings.state / "demo"
+    settings.state.mkdir(parents=True, exist_ok=True)
+    with (settings.state / "demo.lock").open("w") as lock:  # beside the folder, which is begun anew
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            print(
+                f"fairbook: a demo already runs in {settings.state}: wait for it, or name another --state",
+                file=sys.stderr,
+            )
+            return 1
+        return _run(settings, folder, console, seed=seed, events=events, hyperliquid=hyperliquid)
+
+
+def _run(
+    settings: Settings, folder: Path, console: Console, *, seed: int, events: int, hyperliquid: str | None
+) -> int:
     own = settings.broker is None or settings.broker == _own_broker(folder)
     started = time.monotonic()
     with _cluster(settings, folder, own=own, console=console) as there:

@@ -36,6 +36,7 @@ def recording(settings: Settings, folder: Path, rulebook_text: str) -> int:
     if not facts:
         _say(f"{reference}: missing or empty, so every account is unknown")
     feed = Feed(settings)
+    _warn_of_what_is_there(feed)
     feed.reference(facts, text)
     faults: list[str] = []
     latest = 0
@@ -192,11 +193,23 @@ def _deliver(
             yield topic, data
 
     feed = Feed(settings)
+    _warn_of_what_is_there(feed)
     feed.reference(_facts(reference), rulebook_text)
     count = feed.records(encoded())
     feed.end_of_recording(latest)
     _say(f"{count:,} records of {what} published to {', '.join(map(settings.topic, SOURCE_TOPICS))}")
     return count
+
+
+def _warn_of_what_is_there(feed: Feed) -> None:
+    """A second day that numbers the same instruments from 1 again would be refused, record by record."""
+    there = feed.published()
+    if there:
+        _say(
+            f"note: the topics hold {there:,} messages already. If their instruments are numbered from 1 "
+            "again, each record is quarantined as `duplicate` or `conflict`; if these are of another time, "
+            "every minute in between becomes a row of spread_minutes. --prefix gives topics of their own"
+        )
 
 
 def _facts(reference: str) -> list[Any]:

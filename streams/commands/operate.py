@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from streams.commands.options import State, connected, settings_without_broker
-from streams.query import console
 from streams.settings import Settings
+from streams.text_table import console
 
 broker = typer.Typer(help="Apache Kafka on this machine: one node, loopback only.", no_args_is_help=True)
 topics = typer.Typer(help="The topics: made where we may, checked where we may not.", no_args_is_help=True)
@@ -109,10 +109,11 @@ def worker(settings: Settings, stage: Stage) -> None:
 def status(settings: Settings) -> None:
     """How far each worker is behind, and what the lake holds: events, refused records, findings, alerts."""
     from streams import status as reports
+    from streams import text_table
 
     screen = console()
     for table in reports.tables(settings):
-        screen.print(table)
+        text_table.show(screen, table)
 
 
 @connected

@@ -37,13 +37,17 @@ class Copy(StrEnum):
 
 
 def rulebook_text(path: Path | None) -> str:
-    """Return the text of a rulebook, checked. Raises RulebookError with the line if it is none."""
+    """Return the text of a rulebook, checked. Raises RulebookError with file and line if it is none."""
     from detectors.registry import PARAMETERS
     from detectors.rulebook import Rulebook as Book
+    from detectors.rulebook import RulebookError
 
     file = path or resource(DEFAULT_RULEBOOK)
     text = file.read_text(encoding="utf-8")
-    Book.parse(text, PARAMETERS)
+    try:
+        Book.parse(text, PARAMETERS)
+    except RulebookError as error:
+        raise RulebookError(f"{file}: {error}") from error
     return text
 
 
@@ -208,16 +212,18 @@ def _tell(problems: list, good: object) -> None:  # type: ignore[type-arg]
     raise typer.Exit(1 if errors else 0)
 
 
-class SourceTopic(StrEnum):
-    """The topics a venue writes."""
+class SchemaOf(StrEnum):
+    """What has a schema: the topics a venue writes, reference facts, and the alerts that consumers read."""
 
     orders = "orders"
     trades = "trades"
     quotes = "quotes"
+    reference = "reference"
+    alerts = "alerts"
 
 
-def schema(topic: SourceTopic) -> None:
-    """Print the JSON Schema of a topic's records, and a worked record of each kind."""
+def schema(topic: SchemaOf) -> None:
+    """Print the JSON Schema of a topic's records; for a venue's topics a worked record of each kind, too."""
     from streams.commands import record_schema
 
     print(record_schema.text(topic.value))

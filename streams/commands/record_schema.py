@@ -1,9 +1,11 @@
-"""`fairbook schema`: the JSON Schema of a topic's records, and one worked record of each kind."""
+"""`fairbook schema`: the JSON Schema of what travels, and one worked record of each kind a venue sends."""
 
 from __future__ import annotations
 
 from schemas import codec
+from schemas.alerts import Alert
 from schemas.events import RECORD_TYPES, Topic
+from schemas.reference import Fact
 
 _TS = 1_772_413_200_000_000_000
 _ORDER = {"instrument": "BTC-USD", "order_id": "A-1001", "account": "CL-7", "side": "buy", "mm_flag": False}
@@ -78,8 +80,13 @@ def examples(topic: Topic) -> list[bytes]:
     ]
 
 
-def text(topic: Topic) -> str:
-    """Return the JSON Schema and the worked records, the latter one a line."""
+def text(topic: str) -> str:
+    """Return the JSON Schema of `topic`; of a venue's topic with the worked records, one a line."""
+    if topic == "alerts":
+        return codec.json_schema(Alert)
+    if topic == "reference":
+        return codec.json_schema(Fact)
+    assert topic in RECORD_TYPES
     lines = [data.decode() for data in examples(topic)]
     note = f"A message on `{topic}` is one such record or an array of them; key: the instrument."
     return "\n".join([codec.json_schema(RECORD_TYPES[topic]), "", note, *lines])

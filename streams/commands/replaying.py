@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas.tables import TABLES
+from streams import reference_data
 from streams.commands.options import progress
 from streams.kafka_properties import SettingsError
 from streams.lake import catalog
@@ -22,7 +24,9 @@ MARK = "replay-of.txt"
 
 
 def run(folder: Path, lake: Path | None, rulebook_text: str) -> int:
-    """Replay `folder`, land it in `lake` if given, and print a summary. Returns the exit status.
+    """Replay `folder`, land it in `lake` if given, and print a summary.
+
+    Returns the exit status: 1 if a file is damaged, so that not all of the day was seen.
 
     Raises SettingsError if `lake` holds something else than an earlier replay, which is replaced.
     """
@@ -35,31 +39,43 @@ def run(folder: Path, lake: Path | None, rulebook_text: str) -> int:
     with progress(f"replaying {folder.name}", total, Console(stderr=True)) as advance:
         result = replay(folder, rulebook_text=rulebook_text, sink=sink, progress=advance)
         advance(total)
-    _report(result, Console())
+    _report(result, _doubts(folder), Console())
+    damaged = [fault for fault in result.faults if not fault.startswith("reference.toml")]
+    if damaged:
+        print("fairbook replay: the answers are of what could be read, not of the day", file=sys.stderr)
     if lake is not None:
-        print(f"\nlanded in {lake}: try `fairbook summary --lake {lake}`, or duckdb {lake / catalog.NAME}")
-    return 0
+        place, database = (shlex.quote(str(path)) for path in (lake, lake / catalog.NAME))
+        print(f"\nlanded in {lake}: try `fairbook summary --lake {place}`, or `duckdb {database}`")
+    return 1 if damaged else 0
 
 
 def _make_room(lake: Path) -> None:
-    """Take away an earlier replay; anything else that is there is not ours to remove.
+    """Take away an earlier replay. Another lake is not ours to remove, and files beside one are left alone.
 
     The mark comes first: also of a replay that did not end, the place is known to be its own.
     """
-    if not lake.exists() or not any(lake.iterdir()):
-        lake.mkdir(parents=True, exist_ok=True)
-        return
-    ours = {catalog.NAME, MARK, *TABLES}
-    strangers = sorted(path.name for path in lake.iterdir() if path.name not in ours)
-    if strangers or not (lake / MARK).exists():
-        what = f"{strangers[0]!r}" if strangers else "a lake that is no replay's"
-        raise SettingsError(f"--lake {lake}: expected a new folder or an earlier replay's, found {what}")
+    lake.mkdir(parents=True, exist_ok=True)
+    others = [name for name in (catalog.NAME, "_landed", *TABLES) if (lake / name).exists()]
+    if others and not (lake / MARK).exists():
+        raise SettingsError(
+            f"--lake {lake}: expected a new folder or an earlier replay's, found another lake's {others[0]!r}"
+        )
     for table in TABLES:
         shutil.rmtree(lake / table, ignore_errors=True)
 
 
-def _report(result: ReplayResult, console: Console) -> None:
-    for fault in result.faults:
+def _doubts(folder: Path) -> list[str]:
+    """Return a line if the reference data can be read and is wrong all the same."""
+    reference = folder / "reference.toml"
+    problems = reference_data.check(reference) if reference.exists() else []
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if not errors:
+        return []
+    return [f"reference.toml: {len(errors)} errors, used as it is (`fairbook reference check`): {errors[0]}"]
+
+
+def _report(result: ReplayResult, doubts: list[str], console: Console) -> None:
+    for fault in (*result.faults, *doubts):
         print(f"fairbook replay: {fault}", file=sys.stderr)
     refused = ", ".join(f"{count} {reason}" for reason, count in sorted(result.refused.items())) or "none"
     console.print(f"{result.events:,} events applied; refused: {refused}", highlight=False)

@@ -11,7 +11,7 @@ import typer
 
 from streams.commands.options import Lake, State, lake_of
 from streams.kafka_properties import SettingsError
-from streams.query import console
+from streams.text_table import console
 
 report = typer.Typer(help="A trading day on paper, every number with its SQL.", no_args_is_help=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import duckdb
 from rich.console import Console
 
+from streams import text_table
 from streams.lake import catalog
-from streams.query import rich_table
+from streams.query import show as show_table
 
 COVERAGE = """
 select instrument, count(*) as days, max(trading_day) as last_day,
@@ -72,8 +74,8 @@ def show(lake: Path, console: Console) -> None:
 
 def what_next(lake: Path, console: Console) -> None:
     """Print three commands to try on a lake, as they can be typed here."""
-    place = "" if lake == Path(".fairbook/lake") else f" --lake {lake}"
-    fairbook = "fairbook" if shutil.which("fairbook") else sys.argv[0]
+    place = "" if lake == Path(".fairbook/lake") else f" --lake {shlex.quote(str(lake))}"
+    fairbook = "fairbook" if shutil.which("fairbook") else shlex.quote(sys.argv[0])
     console.rule("What to try next", align="left")
     for command in (
         f"{fairbook} alerts list{place}",
@@ -86,24 +88,24 @@ def what_next(lake: Path, console: Console) -> None:
 def sections(connection: duckdb.DuckDBPyConnection, console: Console) -> None:
     """Print coverage, flow, alerts, spread."""
     console.rule("Did it see everything?", align="left")
-    console.print(rich_table(connection.sql(COVERAGE)))
+    show_table(console, connection.sql(COVERAGE))
     if connection.sql(REFUSED).fetchall():
-        console.print(rich_table(connection.sql(REFUSED), "Refused, and kept with their bytes"))
+        show_table(console, connection.sql(REFUSED), "Refused, and kept with their bytes", keys=2)
     console.rule("Whose flow was it?", align="left")
-    console.print(rich_table(connection.sql(FLOW)))
+    show_table(console, connection.sql(FLOW))
     console.rule("Did clients come first? Was everything flagged?", align="left")
     console.print(
         "Each alert describes arithmetic on records and asks for review; none says that anybody meant it.\n",
         style="dim",
     )
     _alerts(connection, console)
-    console.print(
-        rich_table(connection.sql(COUNTED), "Fills of the group's accounts that were judged, by instance")
+    show_table(
+        console, connection.sql(COUNTED), "Fills of the group's accounts that were judged, by instance"
     )
     if connection.sql(FINDINGS).fetchall():
-        console.print(rich_table(connection.sql(FINDINGS), "What is wrong with the venue's own record"))
+        show_table(console, connection.sql(FINDINGS), "What is wrong with the venue's own record")
     console.rule("What did the affiliated maker do to the spread?", align="left")
-    console.print(rich_table(connection.sql(SPREAD)))
+    show_table(console, connection.sql(SPREAD), keys=2)
     console.print(
         "Quoted spread in basis points, time-weighted over the seconds in which the book is two-sided both "
         "with and without the affiliates' orders; benefit = without - with; only_s: seconds in which only "
@@ -121,7 +123,7 @@ def _alerts(connection: duckdb.DuckDBPyConnection, console: Console) -> None:
     for instance, code, status, count, example in rows:
         what = f"{instance} {code}".strip()
         console.print(f"[bold]{count:>4}  {what}[/bold], {status}", highlight=False)
-        console.print(f"      e.g. {example}", style="dim", highlight=False, markup=False)
+        text_table.say(console, f"      e.g. {example}", "dim")
     console.print()
 
 

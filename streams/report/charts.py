@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 
 from detectors.trading_day import day_bounds
 from streams.report.queries import Scope
-from streams.report.results import Minutes, shown
+from streams.report.results import Minutes
+from streams.text_table import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

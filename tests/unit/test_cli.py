@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import gzip
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +19,7 @@ from schemas.events import SOURCE_TOPICS, Topic
 from schemas.journal import RefusedEntry
 from streams.cli import app
 from streams.commands import record_schema
+from streams.settings import resource
 from streams.tagger import Directory, Tagger
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,10 +130,29 @@ def test_a_replay_lands_and_can_be_asked_and_shown(tmp_path: Path) -> None:
 
 def test_a_replay_does_not_touch_what_is_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
-    result = fairbook("replay", str(HANDMADE / "01_queue_jump"), "--lake", str(tmp_path))
-    assert result.returncode == 1
-    assert "expected a new folder or an earlier replay's, found 'notes.txt'" in result.stderr
+    replay = ("replay", str(HANDMADE / "01_queue_jump"), "--lake", str(tmp_path))
+    assert fairbook(*replay).returncode == 0
+    assert fairbook(*replay).returncode == 0
     assert (tmp_path / "notes.txt").read_text(encoding="utf-8") == "mine"
+    (tmp_path / "replay-of.txt").unlink()
+    refused = fairbook(*replay)
+    assert refused.returncode == 1
+    assert (
+        "expected a new folder or an earlier replay's, found another lake's 'catalog.duckdb'"
+        in refused.stderr
+    )
+
+
+def test_a_replay_of_damaged_files_says_so_in_its_status(tmp_path: Path) -> None:
+    day = tmp_path / "day"
+    shutil.copytree(HANDMADE / "01_queue_jump", day)
+    packed = gzip.compress((day / "orders.jsonl").read_bytes())
+    (day / "orders.jsonl").unlink()
+    (day / "orders.jsonl.gz").write_bytes(packed[:-9])
+    result = fairbook("replay", str(day), "--lake", str(tmp_path / "lake"))
+    assert result.returncode == 1
+    assert "the answers are of what could be read, not of the day" in result.stderr
+    assert (tmp_path / "lake" / "catalog.duckdb").exists()
 
 
 def test_a_simulated_day_is_a_recording_that_is_checked_and_has_labels(tmp_path: Path) -> None:
@@ -156,3 +179,48 @@ def test_kept_agreements_are_in_the_labels_and_the_recording_is_sound(tmp_path: 
     assert fairbook("reference", "check", str(day / "reference.toml")).returncode == 0
     refused = fairbook("simulate", "--quoting", "some", "--to", str(tmp_path / "none"))
     assert refused.returncode == 2 and "off" in refused.stderr
+
+
+def test_a_dead_broker_is_one_line_and_no_long_wait() -> None:
+    for words in (["status"], ["reference", "load", str(ROOT / "infra/reference/reference.toml")]):
+        result = fairbook(*words, "--broker", "127.0.0.1:1")
+        assert result.returncode == 1
+        assert "the broker does not answer within" in result.stderr
+        assert "Traceback" not in result.stderr
+        assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+def test_the_example_of_reference_data_is_sound_and_says_what_matching_does() -> None:
+    example = resource("infra/reference/reference.toml")
+    assert fairbook("reference", "check", str(example)).stdout.startswith("0 errors, 0 warnings")
+
+
+def test_another_matching_is_told(tmp_path: Path) -> None:
+    text = resource("infra/reference/reference.toml").read_text(encoding="utf-8")
+    other = tmp_path / "reference.toml"
+    other.write_text(text.replace('matching = "price_time"', 'matching = "fifo"'), encoding="utf-8")
+    told = fairbook("reference", "check", str(other)).stdout
+    assert "BTC-USD has matching 'fifo': client_priority.price_time does not judge its book fills" in told
+    assert "0 errors, 1 warnings" in told
+
+
+def test_a_wrong_rulebook_is_named_with_its_line(tmp_path: Path) -> None:
+    book = tmp_path / "mine.toml"
+    book.write_text('[venue]\nzome = "UTC"\n', encoding="utf-8")
+    result = fairbook("rules", "--rulebook", str(book))
+    assert result.returncode == 1
+    assert f"{book}: line 2: " in result.stderr
+
+
+def test_a_second_demo_in_one_place_is_refused_at_once(tmp_path: Path) -> None:
+    with (tmp_path / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = fairbook("demo", "--state", str(tmp_path))
+    assert result.returncode == 1
+    assert "a demo already runs in" in result.stderr
+
+
+@pytest.mark.parametrize("what", ["reference", "alerts"])
+def test_what_is_no_venues_topic_has_a_schema_too(what: str) -> None:
+    schema = json.loads(RUN.invoke(app, ["schema", what]).output)
+    assert len(schema["$defs"]) >= 2
