@@ -72,9 +72,12 @@ TAKEN_BACK = {
 
 
 def retracted(alert: Alert, reason: str) -> dict[str, Any]:
-    """Return the fields that change when an alert is taken back; its sentence says why."""
+    """Return the fields that change when an alert is taken back: no harm is left, its sentence says why."""
     narrative = f"{alert.narrative} Taken back: {TAKEN_BACK[reason]}."
-    return {"status": "retracted", "status_reason": reason, "narrative": narrative}
+    changes = {"status": "retracted", "status_reason": reason, "narrative": narrative}
+    if alert.harm_qty is not None:
+        changes |= {"harm_qty": "0", "harm_notional": "0"}
+    return changes
 
 
 def digest(parts: Iterable[str | int]) -> str:

@@ -232,7 +232,7 @@ class ClientPriority(Rule):
                 self._rows(market, judged, None)
                 alert = market.known(self, (trade_id, judged.side))
                 if alert is not None and alert.status != "retracted":
-                    market.restate(alert, **retracted(alert, "busted"), harm_qty="0", harm_notional="0")
+                    market.restate(alert, **retracted(alert, "busted"))
         for key in state.cured_by.pop(trade_id, ()):
             judged = state.judged.get(key)
             if judged is None:

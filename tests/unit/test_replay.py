@@ -278,3 +278,4 @@ def test_a_retracted_alert_says_why_in_its_sentence() -> None:
     print(f"looked at {len(alerts)} retracted alerts")
     assert {alert.status_reason for alert in alerts} == {"busted", "late_reference"}
     assert all(" Taken back: " in alert.narrative for alert in alerts)
+    assert {alert.harm_qty for alert in alerts} == {None, "0"}
