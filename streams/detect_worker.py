@@ -139,6 +139,8 @@ class DetectWorker:
             labels = ", ".join(f"{number} at {part.label}" for number, part in parts.items() if part.label)
             took = f"{time.monotonic() - started:.1f} s"
             worker.log(STAGE, f"ready in {took}: {len(mine)} partitions, resumed {labels or 'none'}")
+        except asyncio.CancelledError:
+            raise  # told to end while starting: no error of ours
         except BaseException:
             worker.die(STAGE)
 

@@ -84,6 +84,8 @@ class TagWorker:
         """Awaited by Faust before it seeks: rebuild what has been sequenced, a prefix of the journal."""
         try:
             await self._rebuild()
+        except asyncio.CancelledError:
+            raise  # told to end while starting: no error of ours
         except BaseException:
             worker.die(STAGE)
 
