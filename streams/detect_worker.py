@@ -142,7 +142,7 @@ class DetectWorker:
         except asyncio.CancelledError:
             raise  # told to end while starting: no error of ours
         except BaseException:
-            worker.die(STAGE)
+            worker.die(STAGE, self.app)
 
     def _load(self, numbers: list[int]) -> dict[int, DetectPartition]:
         parts: dict[int, DetectPartition] = {}
@@ -221,7 +221,7 @@ class DetectWorker:
             await consumer.seek_wait({tp: part.label})
 
     async def _send(self) -> None:
-        await worker.guarded(STAGE, self._send_loop())
+        await worker.guarded(STAGE, self.app, self._send_loop())
 
     async def _send_loop(self) -> None:
         """Send what is owed in the order in which it was decided."""
@@ -238,7 +238,7 @@ class DetectWorker:
     # ---- snapshots ----------------------------------------------------------------------------------
 
     async def _take_snapshots(self) -> None:
-        await worker.guarded(STAGE, self._snapshot_loop())
+        await worker.guarded(STAGE, self.app, self._snapshot_loop())
 
     async def _snapshot_loop(self) -> None:
         while not self.app.should_stop:

@@ -87,7 +87,7 @@ class TagWorker:
         except asyncio.CancelledError:
             raise  # told to end while starting: no error of ours
         except BaseException:
-            worker.die(STAGE)
+            worker.die(STAGE, self.app)
 
     async def _rebuild(self) -> None:
         started = time.monotonic()
@@ -113,7 +113,7 @@ class TagWorker:
         self.parts = parts
         for part in parts.values():
             for work in (self._flush_loop(part), self._acknowledge_loop(part)):
-                task = asyncio.ensure_future(worker.guarded(STAGE, work))
+                task = asyncio.ensure_future(worker.guarded(STAGE, self.app, work))
                 self.tasks.add(task)
                 task.add_done_callback(self.tasks.discard)
         worker.log(
@@ -190,7 +190,7 @@ class TagWorker:
     # ---- reference data -----------------------------------------------------------------------------
 
     async def _follow_reference(self) -> None:
-        await worker.guarded(STAGE, self._reference_loop())
+        await worker.guarded(STAGE, self.app, self._reference_loop())
 
     async def _reference_loop(self) -> None:
         while not self.app.should_stop:

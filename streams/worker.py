@@ -10,13 +10,16 @@ import time
 import traceback
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from streams import topics
 from streams.settings import Settings
+
+if TYPE_CHECKING:
+    import faust
 
 ERROR = 4  # exit status of a worker that ends at an error of its own
 ASK_SECONDS = 3.0  # before a group is joined again: while a broker comes back nobody answers
@@ -82,6 +85,14 @@ def snapshot_folder(settings: Settings, stage: str) -> Path:
     return settings.state / "snapshots" / f"{name}-{identity}"
 
 
+# A broker that has just started has yet to find out who looks after a group.
+MOVING = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
+
+
 class Membership:
     """This process's place in its stage's consumer group, which one process holds at a time.
 
@@ -104,14 +115,20 @@ class Membership:
 
     def holder(self, seconds: float = 20.0) -> str | None:
         """Return the id of the member that holds the place, None if nobody does. Blocks on the broker."""
-        asked = self._admin.describe_consumer_groups([self.group], request_timeout=seconds)[self.group]
-        try:
-            members = asked.result().members
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return None
-            raise
-        return next((one.member_id for one in members if one.group_instance_id == self.instance), None)
+        deadline = time.monotonic() + seconds
+        while True:
+            asked = self._admin.describe_consumer_groups([self.group], request_timeout=seconds)[self.group]
+            try:
+                members = asked.result().members
+            except KafkaException as error:
+                code = error.args[0].code()
+                if code == KafkaError.GROUP_ID_NOT_FOUND:
+                    return None
+                if code not in MOVING or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+                continue
+            return next((one.member_id for one in members if one.group_instance_id == self.instance), None)
 
     def enter(self) -> None:
         """Leave with status 1 if a living worker of another state folder holds the place."""
@@ -150,18 +167,24 @@ class Membership:
             os._exit(ERROR)
 
 
-async def guarded(stage: str, work: Coroutine[Any, Any, None]) -> None:
+async def guarded(stage: str, app: faust.App, work: Coroutine[Any, Any, None]) -> None:
     """Run a background task; if it dies, the process dies: a dead task is a silent stall."""
     try:
         await work
     except asyncio.CancelledError:
         raise
     except BaseException:
-        die(stage)
+        die(stage, app)
 
 
-def die(stage: str) -> None:
-    """End the process with the exception in hand; nothing is lost, the journal is the truth."""
+def die(stage: str, app: faust.App | None = None) -> None:
+    """End the process with the exception in hand; nothing is lost, the journal is the truth.
+
+    `app`: one that may be stopping. Its clients are then gone before its background tasks are, and what these
+    run into is no error: it stops on. Never for a task that applies records: it may have applied half of one.
+    """
+    if app is not None and app.should_stop:
+        return
     traceback.print_exc(file=sys.__stderr__)
     log(stage, f"stopped at the error above (status {ERROR}); what was not acknowledged will be read again")
     os._exit(ERROR)
