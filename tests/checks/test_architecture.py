@@ -235,7 +235,7 @@ PLANTED: list[tuple[Guard, str, str]] = [
     (names_json, "schemas/alerts.py", "import msgspec.json"),
     (places, "Makefile", "pip install --index-url https://" + "mirror.example.net/simple"),
     (places, "README.md", "see files.python" + "hosted.org"),
-    (places, "infra/kafka/pom.xml", "<url>https://" + "repo1.maven" + ".org/maven2</url>"),
+    (places, "infra/kafka/pom.xml", "<url>https://" + "conda" + ".example.io/maven2</url>"),
     (places, "streams/tail.py", "x = '/" + "home/ann/lake'"),
     (places, "tests/unit/test_a.py", "ROOT = Path('/" + "work/main')"),
     (rooms, "streams/utils.py", ""),
