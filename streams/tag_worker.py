@@ -82,12 +82,7 @@ class TagWorker:
 
     async def _ready(self, _sender: Any, /, *_: Any, signal: Any, **_names: Any) -> None:
         """Awaited by Faust before it seeks: rebuild what has been sequenced, a prefix of the journal."""
-        try:
-            await self._rebuild()
-        except asyncio.CancelledError:
-            raise  # told to end while starting: no error of ours
-        except BaseException:
-            worker.die(STAGE, self.app)
+        await worker.guarded(STAGE, self.app, self._rebuild())
 
     async def _rebuild(self) -> None:
         started = time.monotonic()
