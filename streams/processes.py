@@ -48,10 +48,12 @@ class Workers:
         return self.folder / f"worker-{stage}.log"
 
     def start(self, stage: str) -> None:
-        """Start one worker."""
+        """Start one worker: "detect" is slot 0 of its kind, "detect-1" slot 1."""
         settings = self.settings
+        kind, _, slot = stage.partition("-")
         command = [
-            *(sys.executable, "-m", "streams.cli", "worker", stage),
+            *(sys.executable, "-m", "streams.cli", "worker", kind, "--slot", slot or "0"),
+            *("--snapshots", settings.snapshots),
             *("--broker", ",".join(settings.addresses()), "--prefix", settings.prefix),
             *("--state", str(settings.state.resolve()), "--lake", str(settings.lake.resolve())),
         ]

@@ -108,11 +108,14 @@ def tables(settings: Settings) -> Iterator[Content]:
 
 
 def _running(settings: Settings) -> dict[str, str]:
-    """Return what is known of each worker's process on this machine, by its lock."""
-    locks = {stage: (settings.state, settings.group(stage)) for stage in READS}
-    locks["land"] = (settings.lake / "_landed", land_worker.STAGE)
-    found = {stage: worker.holder(folder, name) for stage, (folder, name) in locks.items()}
-    return {stage: f"process {pid}" if pid else "NOT RUNNING HERE" for stage, pid in found.items()}
+    """Return what is known of each stage's processes on this machine, by their locks."""
+    found = {stage: worker.running(settings, stage) for stage in READS}
+    land = worker.holder(settings.lake / "_landed", land_worker.STAGE)
+    found["land"] = {0: land} if land else {}
+    return {
+        stage: ", ".join(f"process {pid}" for pid in pids.values()) or "NOT RUNNING HERE"
+        for stage, pids in found.items()
+    }
 
 
 def _workers(found: list[Place], running: dict[str, str]) -> Content:

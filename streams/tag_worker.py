@@ -29,9 +29,10 @@ from schemas.events import SOURCE_TOPICS
 from schemas.journal import EventEntry, RefusedEntry
 from schemas.reference import Fact
 from streams import app as apps
-from streams import feed, snapshots, tail, worker
+from streams import feed, tail, worker
 from streams.reference_feed import ReferenceFeed
 from streams.settings import Settings, resource
+from streams.snapshots import Snapshots
 from streams.tag_partition import FRAME_ENTRIES, TagPartition
 from streams.tagger import Tagger
 
@@ -50,10 +51,10 @@ MISMATCHES_TOLD = 1_000  # one line in the log for so many
 class TagWorker:
     """One tag process: its Faust app, the reference data it follows, its partitions."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, snapshots: Snapshots, membership: worker.Membership) -> None:
         self.settings = settings
-        self.folder = worker.snapshot_folder(settings, STAGE)
-        self.membership = worker.Membership(settings, STAGE)
+        self.snapshots = snapshots
+        self.membership = membership
         self.reference = ReferenceFeed(settings)
         self.reading = asyncio.Lock()
         self.reference_read = 0.0  # when (monotonic seconds) the latest reading of it began
@@ -71,7 +72,7 @@ class TagWorker:
         self.mismatches = 0
         self.tasks: set[asyncio.Task[None]] = set()
         self.topics: dict[str, str] = {settings.topic(name): name for name in SOURCE_TOPICS}
-        self.app = apps.make_app(settings, STAGE)
+        self.app = apps.make_app(settings, STAGE, membership.instance)
         self.sources = self.app.topic(*self.topics, acks=False, key_type=bytes, value_type=bytes)
         self.journal = self.app.topic(settings.topic("journal"), acks=False, key_type=bytes, value_type=bytes)
         self.app.agent(self.sources, name=STAGE)(self._agent)
@@ -88,7 +89,7 @@ class TagWorker:
         started = time.monotonic()
         consumer = apps.consumer(self.app)
         consumer.seek_hook = self._seek
-        consumer.revoked_hook = self.membership.leave_if_taken
+        consumer.revoked_hook = self._give_up
         self.membership.joined(consumer.member_id())
         generation = self.app.consumer_generation_id
         assignment = consumer.assignment()
@@ -111,11 +112,20 @@ class TagWorker:
                 task = asyncio.ensure_future(worker.guarded(STAGE, self.app, work))
                 self.tasks.add(task)
                 task.add_done_callback(self.tasks.discard)
-        worker.log(
-            STAGE,
-            f"ready in {time.monotonic() - started:.1f} s: {len(mine)} partitions, {len(self.facts)} "
-            f"reference facts, {sum(len(part.sequencer.states()) for part in parts.values())} instruments",
-        )
+        took = f"slot {self.membership.slot}: ready in {time.monotonic() - started:.1f} s"
+        instruments = sum(len(part.sequencer.states()) for part in parts.values())
+        known = f"{len(self.facts)} reference facts, {instruments} instruments"
+        worker.log(STAGE, f"{took}: {len(mine)} partitions, {known}")
+
+    async def _give_up(self) -> None:
+        """Awaited before the group is joined again: whoever gets a partition must find all that we sent.
+
+        No frame is cut from here on (`rebalancing`); those on their way Faust waits for.
+        """
+        for part in list(self.parts.values()):
+            async with part.sending:
+                pass
+        await asyncio.to_thread(self.membership.leave_if_taken)
 
     def _rebuilt(self, mine: list[int], generation: int) -> dict[int, TagPartition]:
         """Return the partitions from their snapshots, what is committed, and the journal behind them."""
@@ -127,7 +137,7 @@ class TagWorker:
             for number in mine:
                 restore = partial(TagPartition.restored, number)
                 low, end = tail.bounds(reader, journal, number)
-                found = snapshots.newest(self.folder, STAGE, number, restore, self._say, end=end)
+                found = self.snapshots.newest(number, restore, end=end)
                 label, part = found or (0, TagPartition(number))
                 part.generation, part.journal_end = generation, label
                 parts[number] = part
@@ -171,9 +181,6 @@ class TagWorker:
                         STAGE, f"LOST: {name} {number} begins at {low}, expected {start}: expired unread"
                     )
                 part.next[topic] = part.safe[topic] = max(start, low)
-
-    def _say(self, message: str) -> None:
-        worker.log(STAGE, message)
 
     def _seek(self, assignment: set[TP]) -> dict[TP, int]:
         return {
@@ -325,7 +332,7 @@ class TagWorker:
 
     async def _flush(self, part: TagPartition) -> None:
         async with part.sending:  # two callers: frames must be sent in the order in which they were cut
-            while part.out and self.parts.get(part.number) is part:
+            while part.out and not self.app.rebalancing and self.parts.get(part.number) is part:
                 started = time.monotonic()
                 due = started >= part.snapshot_due
                 frames = part.cut(snapshot=due)
@@ -356,9 +363,7 @@ class TagWorker:
             if frame.safe is not None:
                 self._make_safe(part, frame.safe)
             if frame.snapshot is not None and not part.foreign:
-                await asyncio.to_thread(
-                    snapshots.write, self.folder, STAGE, part.number, part.journal_end, frame.snapshot
-                )
+                await asyncio.to_thread(self.snapshots.write, part.number, part.journal_end, frame.snapshot)
             part.frames.popleft()
 
     def _make_safe(self, part: TagPartition, low: dict[str, int]) -> None:
@@ -393,7 +398,6 @@ def run_tag(settings: Settings) -> None:
 
     Status 0 after SIGTERM, 1 where one runs already or the topics are wrong, 4 after an error of its own.
     """
-    with worker.only_one(settings.state, settings.group(STAGE)):
-        tag = TagWorker(settings)
-        tag.membership.enter()
-        apps.run(tag.app)
+    snapshots = worker.snapshot_store(settings, STAGE)
+    with worker.membership(settings, STAGE) as place:
+        apps.run(TagWorker(settings, snapshots, place).app)

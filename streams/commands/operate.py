@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from streams import settings as places
 from streams.commands.options import State, connected, settings_without_broker
 from streams.settings import Settings
 from streams.text_table import console
@@ -84,13 +85,33 @@ def topics_check(settings: Settings) -> None:
 
 
 @connected
-def worker(settings: Settings, stage: Stage) -> None:
-    """Run one worker until it is told to stop (SIGTERM, Ctrl-C).
+def worker(
+    settings: Settings,
+    stage: Stage,
+    slot: Annotated[
+        int | None,
+        typer.Option(
+            envvar=places.SLOT,
+            help="Which of its kind, from 0; a restart takes its place at once. Default: a free one.",
+        ),
+    ] = None,
+    snapshots: Annotated[
+        str | None,
+        typer.Option(
+            envvar=places.SNAPSHOTS,
+            metavar="PATH|URL",
+            help="Where snapshots are, the same for all workers of a kind: a folder, or s3://bucket/folder."
+            " Default: `snapshots` in the state folder.",
+        ),
+    ] = None,
+) -> None:
+    """Run one worker until it is told to stop (SIGTERM, Ctrl-C); any number of a kind share the partitions.
 
     tag: orders, trades, quotes -> one order an instrument, with roles -> journal.
     detect: journal -> book and rules -> alerts, metrics.
     land: journal, alerts, metrics -> Parquet and the catalog.
     """
+    settings = places.placed(settings, slot, snapshots)
     if stage is Stage.tag:
         from streams.tag_worker import run_tag
 
