@@ -46,6 +46,11 @@ IN_FLIGHT = 50  # frames of a partition
 RECORD_BYTES = 4 * 1024 * 1024  # of a larger record the entry could outgrow what the journal takes
 REMEMBERED_FRAMES = 200  # before a snapshot: read again, to tell a conflict from a duplicate after a restart
 MISMATCHES_TOLD = 1_000  # one line in the log for so many
+SERIES_ANEW = (
+    "SERIES BEGAN ANEW? {instrument}: record after record has a seq that was there already (now {seq}) and a "
+    "later time than all before. They are refused and kept in quarantine with their bytes, and not judged; a "
+    "series goes on by 1 for ever: infra/RUNBOOK.md says how to go on"
+)
 
 
 class TagWorker:
@@ -265,6 +270,9 @@ class TagWorker:
                 for entry, raw in tagged:
                     part.take(self._judged(entry, raw, part.number), raw, record.timestamp)
                 part.took(topic, record.offset, record.timestamp)
+        for instrument, seq in part.sequencer.restarted.items():
+            worker.log(STAGE, SERIES_ANEW.format(instrument=instrument, seq=seq))
+        part.sequencer.restarted.clear()
         part.drain()
 
     def _judged(
