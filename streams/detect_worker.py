@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,7 @@ from faust.types import TP
 
 from detectors.runner import Output, Runner
 from schemas import codec
-from schemas.alerts import Alert, digest
+from schemas.alerts import Alert, digest, timestamp
 from schemas.journal import Position
 from streams import app as apps
 from streams import tail, worker
@@ -322,12 +321,6 @@ def envelope(output: Output, identity: str, position: Position, run: str) -> Owe
         value=encode(output),
         headers={name: value.encode() for name, value in headers.items()},
     )
-
-
-def timestamp(ns: int) -> str:
-    """Return ns since 1970 as RFC 3339, to the nanosecond."""
-    seconds, rest = divmod(ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
 def run_detect(settings: Settings) -> None:

@@ -230,13 +230,31 @@ def schema(topic: SchemaOf) -> None:
 
 
 def replay(
-    path: Annotated[Path, typer.Argument(help="The recording's folder.")],
+    path: Annotated[Path, typer.Argument(help="The folder of a recording, or of a lake.")],
     lake: Annotated[
-        Path | None, typer.Option("--lake", metavar="OUT", help="Write the tables and the catalog there.")
+        Path | None,
+        typer.Option("--lake", metavar="OUT", help="Write a recording's tables and catalog there."),
     ] = None,
-    rulebook: Rulebook = None,
+    rulebook: Annotated[
+        Path | None,
+        typer.Option(
+            "--rulebook",
+            metavar="OTHER",
+            help="Run history under another rulebook, side by side: alerts gained, lost, changed.",
+        ),
+    ] = None,
 ) -> None:
-    """Run the same rules over a recording, in one process and without a broker, in both passes."""
+    """Run the same rules once more, in one process and without a broker.
+
+    Over a recording: in both passes of reference data. Over a lake: every answer that landed is compared with
+    what its journal gives; exit status 1 if one differs.
+    """
+    from streams import history
     from streams.commands import replaying
 
-    raise typer.Exit(replaying.run(path, lake, rulebook_text(rulebook)))
+    other = None if rulebook is None else rulebook_text(rulebook)
+    if not history.is_lake(path):
+        raise typer.Exit(replaying.run(path, lake, rulebook_text(None), other=other))
+    if lake is not None:
+        raise typer.BadParameter("expected a recording to land; a lake has landed", param_hint="--lake")
+    raise typer.Exit(replaying.check(path) if other is None else replaying.compare(path, other))
