@@ -22,6 +22,10 @@ from schemas.journal import Position
 from streams import app as apps
 from streams import snapshots, tail, worker
 from streams.settings import Settings
+from streams.watch import stages
+from streams.watch.latency import Latency
+from streams.watch.server import Watch
+from streams.watch.tally import Tally
 
 STAGE = "detect"
 OUTPUTS = ("alerts", "metrics")
@@ -49,6 +53,7 @@ class Owed(msgspec.Struct):
     key: bytes
     value: bytes
     headers: dict[str, bytes]
+    ts: int | None = None  # of an alert: the event's, ns
     acknowledged: Any = None  # a future of the record's metadata, once it is sent
 
 
@@ -68,6 +73,7 @@ class DetectPartition:
         self.owed: list[Owed] = []
         self.unsent: deque[Owed] = deque()
         self.snapshot_due = 0.0
+        self.tally = Tally()
 
     @classmethod
     def restored(cls, number: int, data: bytes) -> DetectPartition:
@@ -88,7 +94,9 @@ class DetectPartition:
 
     def apply(self, frame: bytes, offset: int, run: str) -> None:
         """Apply one frame. Nothing is awaited: state, outputs owed and label move together."""
-        for index, entry in enumerate(codec.decode_frame(frame)):
+        entries = codec.decode_frame(frame)
+        self.tally.frame(entries, len(frame))
+        for index, entry in enumerate(entries):
             for output in self.runner.apply(entry):
                 identity = output_id(output)
                 if identity in self.said:
@@ -96,6 +104,7 @@ class DetectPartition:
                     continue
                 owed = envelope(output, identity, Position(self.number, offset, index), run)
                 self.owed.append(owed)
+                self.tally.output(output)
                 self.unsent.append(owed)
         self.label = offset + 1
 
@@ -109,6 +118,8 @@ class DetectWorker:
         self.membership = worker.Membership(settings, STAGE)
         self.run_id = f"live-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
         self.parts: dict[int, DetectPartition] = {}
+        self.ready = False
+        self.latency = Latency()
         self.app = apps.make_app(settings, STAGE)
         self.journal_name = settings.topic("journal")
         self.journal = self.app.topic(self.journal_name, acks=False, key_type=bytes, value_type=bytes)
@@ -136,6 +147,7 @@ class DetectWorker:
             fresh = sorted(mine - self.parts.keys())
             parts = await asyncio.to_thread(self._load, fresh)
             self.parts.update(parts)
+            self.ready = True
             labels = ", ".join(f"{number} at {part.label}" for number, part in parts.items() if part.label)
             took = f"{time.monotonic() - started:.1f} s"
             worker.log(STAGE, f"ready in {took}: {len(mine)} partitions, resumed {labels or 'none'}")
@@ -157,6 +169,7 @@ class DetectWorker:
                 else:
                     part = found[1]
                     part.label = part.written = found[0]
+                part.tally.loaded(part.label)
                 if part.label < low:
                     raise tail.Expired(
                         f"expected {self.journal_name} {number} from offset {part.label}, it begins at {low}"
@@ -208,6 +221,7 @@ class DetectWorker:
                         await self._go_back(part, message.tp, record.offset)
                         break
                     part.apply(record.value, record.offset, self.run_id)
+                    part.tally.appended = record.timestamp * 1_000_000
                 while len(part.unsent) > 10_000:
                     await asyncio.sleep(SEND_SECONDS)
             except Exception:
@@ -232,6 +246,7 @@ class DetectWorker:
                     owed.acknowledged = await self.outputs[owed.topic].send(
                         partition=part.number, key=owed.key, value=owed.value, headers=owed.headers
                     )
+                    self.latency.note(owed.ts, owed.acknowledged)
                     part.unsent.popleft()
             await asyncio.sleep(SEND_SECONDS)
 
@@ -256,7 +271,8 @@ class DetectWorker:
             if self.parts.get(part.number) is not part:
                 return
             data = msgspec.msgpack.encode(snapshot)
-            await asyncio.to_thread(snapshots.write, self.folder, STAGE, part.number, label, data)
+            with part.tally.saving(label, len(data)):
+                await asyncio.to_thread(snapshots.write, self.folder, STAGE, part.number, label, data)
             part.written = label
             part.snapshot_due = time.monotonic() + max(SNAPSHOT_SECONDS, SNAPSHOT_SHARE * took)
         consumer, tp = apps.consumer(self.app), TP(self.journal_name, part.number)
@@ -303,6 +319,7 @@ def envelope(output: Output, identity: str, position: Position, run: str) -> Owe
         key=output.instrument.encode(),
         value=encode(output),
         headers={name: value.encode() for name, value in headers.items()},
+        ts=output.ts if isinstance(output, Alert) else None,
     )
 
 
@@ -319,5 +336,7 @@ def run_detect(settings: Settings) -> None:
     """
     with worker.only_one(settings.state, settings.group(STAGE)):
         detect = DetectWorker(settings)
-        detect.membership.enter()
-        apps.run(detect.app)
+        with Watch(settings, STAGE, 0, lambda: stages.detect(detect), detect.latency.histogram) as watch:
+            detect.app.task(watch.beating)
+            detect.membership.enter()
+            apps.run(detect.app)

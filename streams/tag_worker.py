@@ -34,6 +34,8 @@ from streams.reference_feed import ReferenceFeed
 from streams.settings import Settings, resource
 from streams.tag_partition import FRAME_ENTRIES, TagPartition
 from streams.tagger import Tagger
+from streams.watch import stages
+from streams.watch.server import Watch
 
 STAGE = "tag"
 FLUSH_SECONDS = 0.02
@@ -69,6 +71,7 @@ class TagWorker:
         finally:
             reader.close()
         self.mismatches = 0
+        self.ready = False
         self.tasks: set[asyncio.Task[None]] = set()
         self.topics: dict[str, str] = {settings.topic(name): name for name in SOURCE_TOPICS}
         self.app = apps.make_app(settings, STAGE)
@@ -106,6 +109,7 @@ class TagWorker:
         for number in mine:
             parts[number].learn(self.facts, self.rulebook)
         self.parts = parts
+        self.ready = True
         for part in parts.values():
             for work in (self._flush_loop(part), self._acknowledge_loop(part)):
                 task = asyncio.ensure_future(worker.guarded(STAGE, self.app, work))
@@ -130,6 +134,7 @@ class TagWorker:
                 found = snapshots.newest(self.folder, STAGE, number, restore, self._say, end=end)
                 label, part = found or (0, TagPartition(number))
                 part.generation, part.journal_end = generation, label
+                part.tally.loaded(label)
                 parts[number] = part
                 starts[number] = label if label < low else max(low, label - REMEMBERED_FRAMES)
             self._place(reader, parts)
@@ -356,9 +361,10 @@ class TagWorker:
             if frame.safe is not None:
                 self._make_safe(part, frame.safe)
             if frame.snapshot is not None and not part.foreign:
-                await asyncio.to_thread(
-                    snapshots.write, self.folder, STAGE, part.number, part.journal_end, frame.snapshot
-                )
+                with part.tally.saving(part.journal_end, len(frame.snapshot)):
+                    await asyncio.to_thread(
+                        snapshots.write, self.folder, STAGE, part.number, part.journal_end, frame.snapshot
+                    )
             part.frames.popleft()
 
     def _make_safe(self, part: TagPartition, low: dict[str, int]) -> None:
@@ -395,5 +401,7 @@ def run_tag(settings: Settings) -> None:
     """
     with worker.only_one(settings.state, settings.group(STAGE)):
         tag = TagWorker(settings)
-        tag.membership.enter()
-        apps.run(tag.app)
+        with Watch(settings, STAGE, 0, lambda: stages.tag(tag)) as watch:
+            tag.app.task(watch.beating)
+            tag.membership.enter()
+            apps.run(tag.app)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streams.commands.options import State, connected, settings_without_broker
+from streams.commands.options import Http, State, connected, settings_without_broker
 from streams.settings import Settings
 from streams.text_table import console
 
@@ -84,7 +84,7 @@ def topics_check(settings: Settings) -> None:
 
 
 @connected
-def worker(settings: Settings, stage: Stage) -> None:
+def worker(settings: Settings, stage: Stage, http: Http = None) -> None:
     """Run one worker until it is told to stop (SIGTERM, Ctrl-C).
 
     tag: orders, trades, quotes -> one order an instrument, with roles -> journal.
