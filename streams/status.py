@@ -9,8 +9,9 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas.events import SOURCE_TOPICS
-from streams import feed, land_worker, query, tail, topics, worker
+from streams import feed, land_worker, processes, query, tail, topics
 from streams.lake import catalog
+from streams.processes import STAGES
 from streams.settings import Settings
 from streams.text_table import Content
 
@@ -109,10 +110,12 @@ def tables(settings: Settings) -> Iterator[Content]:
 
 def _running(settings: Settings) -> dict[str, str]:
     """Return what is known of each worker's process on this machine, by its lock."""
-    locks = {stage: (settings.state, settings.group(stage)) for stage in READS}
-    locks["land"] = (settings.lake / "_landed", land_worker.STAGE)
-    found = {stage: worker.holder(folder, name) for stage, (folder, name) in locks.items()}
-    return {stage: f"process {pid}" if pid else "NOT RUNNING HERE" for stage, pid in found.items()}
+    found = processes.running_here(settings)
+    by_stage = {stage: [pid for slot, pid in found.items() if slot.stage == stage] for stage in STAGES}
+    return {
+        stage: f"process {', '.join(pids)}" if pids else "NOT RUNNING HERE"
+        for stage, pids in by_stage.items()
+    }
 
 
 def _workers(found: list[Place], running: dict[str, str]) -> Content:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from streams.commands.options import Http, State, connected, settings_without_broker
 from streams.settings import Settings
+from streams.supervision import TRY_AGAIN
 from streams.text_table import console
 
 broker = typer.Typer(help="Apache Kafka on this machine: one node, loopback only.", no_args_is_help=True)
@@ -23,6 +25,7 @@ class Stage(StrEnum):
     land = "land"
 
 
+Count = Annotated[int, typer.Option(min=0, max=1_000, help="How many workers of this kind.")]
 Port = Annotated[int | None, typer.Option(help="Of 127.0.0.1. Default: the last one, or a free one.")]
 
 
@@ -90,7 +93,22 @@ def worker(settings: Settings, stage: Stage, http: Http = None) -> None:
     tag: orders, trades, quotes -> one order an instrument, with roles -> journal.
     detect: journal -> book and rules -> alerts, metrics.
     land: journal, alerts, metrics -> Parquet and the catalog.
+
+    Exit status: 0 when told to stop, 1 if the configuration is wrong, 75 if it cannot work for now (no
+    broker, a full disk), 4 after an error of its own.
     """
+    from confluent_kafka import KafkaException
+
+    from streams.topics import BrokerAway
+
+    try:
+        _run(settings, stage)
+    except (BrokerAway, KafkaException, OSError) as error:
+        print(f"fairbook: {error}", file=sys.stderr)
+        raise typer.Exit(TRY_AGAIN) from None
+
+
+def _run(settings: Settings, stage: Stage) -> None:
     if stage is Stage.tag:
         from streams.tag_worker import run_tag
 
@@ -103,6 +121,35 @@ def worker(settings: Settings, stage: Stage, http: Http = None) -> None:
         from streams import land_worker
 
         land_worker.run(settings)
+
+
+@connected
+def up(
+    settings: Settings,
+    tag: Count = 1,
+    detect: Count = 1,
+    land: Count = 1,
+    http: Http = None,
+    patience: Annotated[
+        float, typer.Option(min=1, help="Seconds without an answer until a worker is killed.")
+    ] = 15.0,
+) -> None:
+    """Run the workers in the foreground: start again what dies, kill what hangs, stop all in order when told.
+
+    With --http HOST:PORT the workers answer at PORT, PORT + 1, ...: tag's first, then detect's, then land's.
+    Ends with status 1 if a worker says that its configuration is wrong. Their logs: STATE/log.
+    """
+    from streams import supervisor
+
+    raise typer.Exit(supervisor.run(settings, {"tag": tag, "detect": detect, "land": land}, patience))
+
+
+@connected
+def down(settings: Settings) -> None:
+    """End the `fairbook up` of this state folder, and workers of it that run without one."""
+    from streams import supervisor
+
+    raise typer.Exit(supervisor.down(settings))
 
 
 @connected
