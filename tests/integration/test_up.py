@@ -1,4 +1,4 @@
-"""`fairbook up`: what dies or hangs is started again, nothing is lost; it ends when told, with its workers."""
+"""`fairbook up`: what dies or hangs is started again, nothing is lost; told to end, it ends its workers too."""
 
 from __future__ import annotations
 
