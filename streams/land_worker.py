@@ -241,7 +241,11 @@ def landed(lake: Path) -> dict[tuple[str, int], int]:
 
 def run(settings: Settings) -> None:
     """Run the land worker until it is told to stop; one a lake."""
-    lock = worker.only_one(settings.lake / "_landed", STAGE)
+    folder = settings.lake / "_landed"
+    lock = worker.locked(folder, STAGE)
+    if lock is None:
+        pid = worker.holder(folder, STAGE) or "unknown"
+        worker.leave(STAGE, f"not yet supported: a worker land is already running (process {pid})")
     try:
         land = LandWorker(settings)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -40,10 +40,10 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start the worker of a slot; `apart`: out of reach of this terminal's Ctrl-C."""
     command = [
-        *(sys.executable, "-m", "streams.cli", "worker", slot.stage),
+        *(sys.executable, "-m", "streams.cli", "worker", slot.stage, "--slot", str(slot.number)),
+        *("--snapshots", settings.snapshots, "--http", settings.http),
         *("--broker", ",".join(settings.addresses()), "--prefix", settings.prefix),
         *("--state", str(settings.state.resolve()), "--lake", str(settings.lake.resolve())),
-        *("--http", settings.http),
     ]
     if settings.properties_file is not None:
         command += ["--kafka-properties", str(settings.properties_file.resolve())]
@@ -61,10 +61,13 @@ def start(
 
 def running_here(settings: Settings) -> dict[Slot, str]:
     """Return the process ids of the workers of this state folder that run, by their locks."""
-    locks = {Slot(stage, 0): (settings.state, settings.group(stage)) for stage in ("tag", "detect")}
-    locks[Slot("land", 0)] = (settings.lake / "_landed", "land")
-    found = {slot: worker.holder(folder, name) for slot, (folder, name) in locks.items()}
-    return {slot: pid for slot, pid in found.items() if pid is not None}
+    found = {
+        Slot(stage, number): pid
+        for stage in ("tag", "detect")
+        for number, pid in worker.running(settings, stage).items()
+    }
+    land = worker.holder(settings.lake / "_landed", "land")
+    return found | ({Slot("land", 0): land} if land else {})
 
 
 class Workers:
@@ -92,9 +95,10 @@ class Workers:
         return self.folder / f"worker-{stage}.log"
 
     def start(self, stage: str) -> None:
-        """Start one worker."""
+        """Start one worker: "detect" is slot 0 of its kind, "detect-1" slot 1."""
+        kind, _, slot = stage.partition("-")
         with self.log(stage).open("wb") as output:
-            self.running[stage] = start(self.settings, Slot(stage, 0), output)
+            self.running[stage] = start(self.settings, Slot(kind, int(slot or 0)), output)
 
     def check(self) -> None:
         """Raise WorkerFailed if a worker has ended."""

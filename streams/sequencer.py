@@ -10,18 +10,21 @@ from schemas.codec import content_hash
 from schemas.journal import EventEntry, RefusedEntry, RefusedReason, Source
 
 REMEMBERED = 100_000  # content hashes kept an instrument
+RESTARTED = 50  # refused records in a row, each later than any before by its time: a series that began anew
 
 
 class _Instrument:
     """What is held back of one instrument, and what its last records said."""
 
-    __slots__ = ("_arrivals", "_seqs", "hashes", "held", "refused", "sequence")
+    __slots__ = ("_arrivals", "_seqs", "hashes", "held", "newest", "refused", "restarted", "sequence")
 
     def __init__(self, sequence: Sequence | None = None) -> None:
         self.sequence = sequence or Sequence()
         self.held: dict[int, tuple[EventEntry, int]] = {}
         self.hashes: OrderedDict[int, tuple[int, Source]] = OrderedDict()
         self.refused: list[RefusedEntry] = []  # of an instrument not started: a finding needs its market
+        self.newest = 0  # ts, of all records so far
+        self.restarted = 0  # how many in a row are refused by their seq though their ts is the newest
         # heaps beside `held`, pruned when read: a record with many gaps must not cost a scan for each
         self._seqs: list[int] = []
         self._arrivals: list[tuple[int, int]] = []
@@ -61,8 +64,10 @@ class Sequencer:
     """Next seq: out. In an open gap: out, late. Above: held until the gap is filled or given up. Below: a
     redelivery (same source: dropped and counted), a duplicate or a conflict (refused, with its bytes).
 
-    `out` is the journal's order. `gap_timeout` in ns, against times the caller gives (append or event
-    time), never a wall clock. `raw` of a refused duplicate is what the caller passes to `offer`.
+    `out` is the journal's order. `restarted` has, by instrument, the seq of the record at which a series
+    seems to have begun anew (RESTARTED refusals in a row), for the caller to tell and take away.
+    `gap_timeout` in ns, against times the caller gives (append or event time), never a wall clock. `raw` of a
+    refused duplicate is what the caller passes to `offer`.
     """
 
     def __init__(self, gap_timeout: int = 3_000_000_000) -> None:
@@ -70,6 +75,7 @@ class Sequencer:
         self.out: list[EventEntry | RefusedEntry] = []
         self.redelivered = 0
         self.given_up = 0  # gaps
+        self.restarted: dict[str, int] = {}
         self._instruments: dict[str, _Instrument] = {}
 
     @classmethod
@@ -161,6 +167,8 @@ class Sequencer:
     def _emit(self, item: _Instrument, entry: EventEntry) -> None:
         entry.start = not item.sequence.started
         item.sequence.classify(entry.seq)
+        item.newest = max(item.newest, entry.ts)
+        item.restarted = 0
         item.remember(entry)
         self.out.append(entry)
         if item.refused:
@@ -202,6 +210,10 @@ class Sequencer:
     def _refuse(
         self, item: _Instrument, entry: EventEntry, raw: bytes, reason: RefusedReason, detail: str
     ) -> None:
+        item.restarted = item.restarted + 1 if entry.ts > item.newest else 0
+        item.newest = max(item.newest, entry.ts)
+        if item.restarted == RESTARTED:
+            self.restarted[entry.instrument] = entry.seq
         (self.out if item.sequence.started else item.refused).append(
             RefusedEntry(
                 src=entry.src,

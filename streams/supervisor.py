@@ -9,14 +9,13 @@ of the flow, and what has not ended in its time is killed; nothing is lost by th
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -201,14 +200,15 @@ def _how(status: int) -> str:
 def run(settings: Settings, counts: Mapping[str, int], patience: float) -> int:
     """Run `fairbook up`; return its exit status: 1 too if one runs already."""
     settings.addresses()
-    with _lock(settings.state / f"{NAME}.lock") as mine:
-        if not mine:
-            print(
-                f"fairbook up: one already runs in {settings.state} (process "
-                f"{worker.holder(settings.state, NAME)}); `fairbook down` ends it",
-                file=sys.stderr,
-            )
-            return 1
+    lock = worker.locked(settings.state, NAME)
+    if lock is None:
+        pid = worker.holder(settings.state, NAME)
+        print(
+            f"fairbook up: one already runs in {settings.state} (process {pid}); `fairbook down` ends it",
+            file=sys.stderr,
+        )
+        return 1
+    with lock:
         left = processes.running_here(settings)
         if left:
             named = ", ".join(f"{slot} (process {pid})" for slot, pid in left.items())
@@ -240,19 +240,3 @@ def down(settings: Settings) -> int:
         time.sleep(LOOK_SECONDS)
     print(f"ended in {time.monotonic() - began:.1f} s")
     return 0
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[bool]:
-    """Hold a lock with our process id in it; yields False if somebody else holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield True

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from streams.commands.options import Http, State, connected, settings_without_broker
+from streams import settings as places
+from streams.commands.options import Http, Snapshots, State, connected, settings_without_broker
 from streams.settings import Settings
 from streams.supervision import TRY_AGAIN
 from streams.text_table import console
@@ -87,8 +88,20 @@ def topics_check(settings: Settings) -> None:
 
 
 @connected
-def worker(settings: Settings, stage: Stage, http: Http = None) -> None:
-    """Run one worker until it is told to stop (SIGTERM, Ctrl-C).
+def worker(
+    settings: Settings,
+    stage: Stage,
+    slot: Annotated[
+        int | None,
+        typer.Option(
+            envvar=places.SLOT,
+            help="Which of its kind, from 0; a restart takes its place at once. Default: a free one.",
+        ),
+    ] = None,
+    snapshots: Snapshots = None,
+    http: Http = None,
+) -> None:
+    """Run one worker until it is told to stop (SIGTERM, Ctrl-C); any number of a kind share the partitions.
 
     tag: orders, trades, quotes -> one order an instrument, with roles -> journal.
     detect: journal -> book and rules -> alerts, metrics.
@@ -102,7 +115,7 @@ def worker(settings: Settings, stage: Stage, http: Http = None) -> None:
     from streams.topics import BrokerAway
 
     try:
-        _run(settings, stage)
+        _run(places.placed(settings, slot, snapshots), stage)
     except (BrokerAway, KafkaException, OSError) as error:
         print(f"fairbook: {error}", file=sys.stderr)
         raise typer.Exit(TRY_AGAIN) from None
@@ -129,6 +142,7 @@ def up(
     tag: Count = 1,
     detect: Count = 1,
     land: Count = 1,
+    snapshots: Snapshots = None,
     http: Http = None,
     patience: Annotated[
         float, typer.Option(min=1, help="Seconds without an answer until a worker is killed.")
@@ -141,6 +155,7 @@ def up(
     """
     from streams import supervisor
 
+    settings = places.placed(settings, None, snapshots)
     raise typer.Exit(supervisor.run(settings, {"tag": tag, "detect": detect, "land": land}, patience))
 
 

@@ -94,6 +94,16 @@ Http = Annotated[
     ),
 ]
 
+Snapshots = Annotated[
+    str | None,
+    typer.Option(
+        envvar=places.SNAPSHOTS,
+        metavar="PATH|URL",
+        help="Where snapshots are, the same for all workers of a kind: a folder, or s3://bucket/folder."
+        " Default: `snapshots` in the state folder.",
+    ),
+]
+
 _SHARED = {
     "broker": Broker,
     "kafka_properties": KafkaProperties,

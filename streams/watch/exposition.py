@@ -58,6 +58,7 @@ METERS: dict[str, Meter] = {
     "fairbook_partition_mismatches": Meter(
         "Records that came on another partition than their own", counter=True
     ),
+    "fairbook_series_anew": Meter("Instruments whose series of seqs seems to have begun anew", counter=True),
     "fairbook_reference_facts": Meter("Facts of reference data known"),
     "fairbook_held_records": Meter("Records held back until a gap before them is filled or given up", _PART),
     "fairbook_missing_seqs": Meter("Sequence numbers that never came, as far as remembered", _PART),

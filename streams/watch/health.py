@@ -56,7 +56,14 @@ class Health:
             yield Trouble(Reason.BROKER_AWAY, f"the broker has not answered for {silent:.0f} s")
 
     def _counted(self, reading: Reading, now: float) -> Iterator[Trouble]:
-        mismatches = sum(s.value for s in reading.samples if s.name == "fairbook_partition_mismatches")
+        counts = {sample.name: sample.value for sample in reading.samples}
+        anew = counts.get("fairbook_series_anew", 0)
+        if self._recent(Reason.SERIES_ANEW, anew, now):
+            yield Trouble(
+                Reason.SERIES_ANEW,
+                f"{anew:.0f} instruments seem to have begun their seqs anew; their records are refused",
+            )
+        mismatches = counts.get("fairbook_partition_mismatches", 0)
         if self._recent(Reason.PARTITION_MISMATCH, mismatches, now):
             yield Trouble(
                 Reason.PARTITION_MISMATCH,

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     SNAPSHOT_OLD = "snapshot_old"
     FOREIGN_WRITER = "foreign_writer"
     PARTITION_MISMATCH = "partition_mismatch"
+    SERIES_ANEW = "series_anew"
     RULE_FAILING = "rule_failing"
     COMPACTION_STOPPED = "compaction_stopped"
     DISK_FULL = "disk_full"

@@ -31,6 +31,7 @@ def tag(worker: TagWorker) -> Reading:
     parts: list[Part] = []
     samples = [
         Sample("fairbook_partition_mismatches", worker.mismatches),
+        Sample("fairbook_series_anew", worker.series_anew),
         Sample("fairbook_reference_facts", len(worker.facts)),
     ]
     heard: list[int] = []

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,12 +72,9 @@ class Tally:
             if kind == "rule_error":
                 self.rule_errors[str(output.measures["detail"]).partition(" ")[0]] += 1
 
-    @contextmanager
-    def saving(self, label: int, size: int) -> Iterator[None]:
-        """Time the writing of a snapshot; one that fails is none."""
-        began = time.monotonic()
-        yield
-        self.saved = Saved(label, time.time_ns(), size, time.monotonic() - began)
+    def wrote(self, label: int, size: int, seconds: float) -> None:
+        """Note a snapshot that has been written."""
+        self.saved = Saved(label, time.time_ns(), size, seconds)
         self.snapshots += 1
 
     def loaded(self, label: int) -> None:

@@ -1,4 +1,4 @@
-"""`fairbook up`: what dies or hangs is started again, nothing is lost; told to end, it ends its workers too."""
+"""`fairbook up`: what dies or hangs is started again, nothing is lost; it ends when told, leaving nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -19,7 +18,7 @@ from streams import feed
 from streams.processes import STAGES
 from streams.settings import Settings
 
-STARTED = re.compile(r"up: (\w+) 0 started \(process (\d+)\)")
+STARTED = re.compile(r"up: (\w+ \d+) started \(process (\d+)\)")
 
 
 def command(settings: Settings, *words: str) -> list[str]:
@@ -52,9 +51,9 @@ class Up:
     def text(self) -> str:
         return self.log.read_text(encoding="utf-8")
 
-    def pid(self, stage: str) -> int:
-        """The process of a stage's worker that was started last."""
-        return [int(pid) for name, pid in STARTED.findall(self.text) if name == stage][-1]
+    def pid(self, slot: str) -> int:
+        """The process of a slot that was started last."""
+        return [int(pid) for name, pid in STARTED.findall(self.text) if name == slot][-1]
 
     def wait(self, what: str, times: int = 1) -> None:
         """Wait until a line was said so often."""
@@ -74,22 +73,25 @@ class Up:
 def test_what_dies_or_hangs_is_started_again_and_nothing_is_lost(broker: str, tmp_path: Path) -> None:
     day = simulated(seed=81, events=4_000, violations=1)
     expected = replayed(day.write(tmp_path / "recording"), tmp_path / "replayed")
-    blows: list[tuple[str, str, Callable[[int], None]]] = [
-        *((stage, "was killed by SIGKILL", lambda pid: os.kill(pid, signal.SIGKILL)) for stage in STAGES),
-        *((stage, "has not answered for", lambda pid: os.kill(pid, signal.SIGSTOP)) for stage in STAGES),
-    ]
-    with Pipeline(broker, tmp_path, "up.") as pipeline, Up(pipeline.settings, "--patience", "3") as up:
+    slots = ("tag 0", "tag 1", "detect 0", "detect 1", "land 0")
+    blows = [(slot, signal.SIGKILL, "was killed by SIGKILL") for slot in ("tag 0", "detect 1", "land 0")]
+    blows += [(slot, signal.SIGSTOP, "has not answered for") for slot in ("tag 1", "detect 0", "land 0")]
+    counts = ("--tag", "2", "--detect", "2")
+    with (
+        Pipeline(broker, tmp_path, "up.") as pipeline,
+        Up(pipeline.settings, *counts, "--patience", "3") as up,
+    ):
         pipeline.know(day)
         publisher = feed.Feed(pipeline.settings)
         share = len(day.records) // len(blows) + 1
-        for stage in STAGES:
-            up.wait(f"{stage} 0 ready")
-        for number, (stage, told, blow) in enumerate(blows):
+        for slot in slots:
+            up.wait(f"{slot} ready")
+        for number, (slot, blow, told) in enumerate(blows):
             publisher.records(day.records[number * share : (number + 1) * share])
-            before = up.text.count(f"{stage} 0 ready")
-            blow(up.pid(stage))
-            up.wait(f"{stage} 0 {told}")
-            up.wait(f"{stage} 0 ready", before + 1)
+            before = up.text.count(f"{slot} ready")
+            os.kill(up.pid(slot), blow)
+            up.wait(f"{slot} {told}")
+            up.wait(f"{slot} ready", before + 1)
         publisher.end_of_recording(day.latest)
         pipeline.settle()
         print(up.text)
@@ -101,7 +103,7 @@ def test_what_dies_or_hangs_is_started_again_and_nothing_is_lost(broker: str, tm
         assert second.returncode == 1
         assert f"one already runs in {pipeline.settings.state} (process {up.process.pid})" in second.stderr
 
-        pids = [up.pid(stage) for stage in STAGES]
+        pids = [up.pid(slot) for slot in slots]
         assert up.ended(signal.SIGTERM) == 0, up.text
         assert not [pid for pid in pids if psutil.pid_exists(pid)]
         print(f"{len(blows)} blows")
@@ -111,10 +113,10 @@ def test_a_worker_that_hangs_at_the_end_is_killed(broker: str, tmp_path: Path) -
     with Pipeline(broker, tmp_path, "hang.") as pipeline, Up(pipeline.settings) as up:
         for stage in STAGES:
             up.wait(f"{stage} 0 ready")
-        os.kill(up.pid("detect"), signal.SIGSTOP)
+        os.kill(up.pid("detect 0"), signal.SIGSTOP)
         assert up.ended(signal.SIGINT) == 0
         assert "detect 0 did not end in time: killed" in up.text
-        assert not psutil.pid_exists(up.pid("detect"))
+        assert not psutil.pid_exists(up.pid("detect 0"))
 
 
 def test_wrong_configuration_ends_it_with_the_message(broker: str, tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def test_down_ends_it_and_what_a_killed_one_left(broker: str, tmp_path: Path) ->
             assert "detect 0 started" not in up.text
         with Up(pipeline.settings, "--detect", "0", "--land", "0") as up:
             up.wait("tag 0 ready")
-            left = up.pid("tag")
+            left = up.pid("tag 0")
             assert up.ended(signal.SIGKILL) == -signal.SIGKILL
             again = subprocess.run(
                 command(pipeline.settings, "up"), capture_output=True, text=True, check=False, timeout=120

@@ -83,6 +83,10 @@ CASES: dict[Reason, tuple[Looked, Looked]] = {
         look(well(samples=[Sample("fairbook_partition_mismatches", 1)])),
         look(well(samples=[Sample("fairbook_partition_mismatches", 0)])),
     ),
+    Reason.SERIES_ANEW: (
+        look(well(samples=[Sample("fairbook_series_anew", 2)])),
+        look(well(samples=[Sample("fairbook_series_anew", 0)])),
+    ),
     Reason.RULE_FAILING: (look(failing(1)), look(failing(0))),
     Reason.COMPACTION_STOPPED: (
         look(well(troubles=[Trouble(Reason.COMPACTION_STOPPED, "an error")])),
@@ -161,11 +165,8 @@ def test_a_tally_counts_frames_and_gives_what_was_counted() -> None:
     tally.frame([ClockEntry(ts=5_000_000_000)], 30)
     tally.frame([], 0)
     tally.rule_errors["self_trade"] += 1
-    with tally.saving(12, 34):
-        pass
+    tally.wrote(12, 34, 0.1)
     assert tally.saved is not None
-    with pytest.raises(OSError, match="full"), tally.saving(13, 35):
-        raise OSError("the disk is full")
     assert (tally.saved.label, tally.snapshots) == (12, 1)
     one = Part("journal", 3, tally, 12, 1, True)
     state = State(well(parts=[one]), {("journal", 3): Pace(1.0, 2.0)}, [], 0.0)
