@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from importlib import metadata
 
 import typer
@@ -32,6 +33,8 @@ for name, group, panel in (
     app.add_typer(group, name=name, rich_help_panel=panel)
 for command, panel in (
     (operate.demo, _RUN),
+    (operate.up, _RUN),
+    (operate.down, _RUN),
     (operate.worker, _RUN),
     (operate.status, _RUN),
     (publish.simulate, _FEED),
@@ -80,6 +83,9 @@ def main() -> None:
     except refusals as error:
         print(f"fairbook: {error}", file=sys.stderr)
         sys.exit(1)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(4)  # an error of ours: 1 says that a person can put it right
     except KeyboardInterrupt:
         sys.exit(130)
 

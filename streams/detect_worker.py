@@ -22,6 +22,10 @@ from streams import app as apps
 from streams import tail, worker
 from streams.settings import Settings
 from streams.snapshots import Snapshots
+from streams.watch import stages
+from streams.watch.latency import Latency
+from streams.watch.server import Watch
+from streams.watch.tally import Tally
 
 STAGE = "detect"
 OUTPUTS = ("alerts", "metrics")
@@ -49,6 +53,7 @@ class Owed(msgspec.Struct):
     key: bytes
     value: bytes
     headers: dict[str, bytes]
+    ts: int | None = None  # of an alert: the event's, ns
     acknowledged: Any = None  # a future of the record's metadata, once it is sent
 
 
@@ -69,6 +74,7 @@ class DetectPartition:
         self.owed: list[Owed] = []
         self.unsent: deque[Owed] = deque()
         self.snapshot_due = 0.0
+        self.tally = Tally()
 
     @classmethod
     def restored(cls, number: int, data: bytes) -> DetectPartition:
@@ -89,7 +95,9 @@ class DetectPartition:
 
     def apply(self, frame: bytes, offset: int, run: str) -> None:
         """Apply one frame. Nothing is awaited: state, outputs owed and label move together."""
-        for index, entry in enumerate(codec.decode_frame(frame)):
+        entries = codec.decode_frame(frame)
+        self.tally.frame(entries, len(frame))
+        for index, entry in enumerate(entries):
             for output in self.runner.apply(entry):
                 identity = output_id(output)
                 if identity in self.said:
@@ -97,6 +105,7 @@ class DetectPartition:
                     continue
                 owed = envelope(output, identity, Position(self.number, offset, index), run)
                 self.owed.append(owed)
+                self.tally.output(output)
                 self.unsent.append(owed)
         self.label = offset + 1
 
@@ -110,6 +119,8 @@ class DetectWorker:
         self.membership = membership
         self.run_id = f"live-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
         self.parts: dict[int, DetectPartition] = {}
+        self.ready = False
+        self.latency = Latency()
         self.sending = asyncio.Lock()
         self.app = apps.make_app(settings, STAGE, membership.instance)
         self.journal_name = settings.topic("journal")
@@ -145,6 +156,7 @@ class DetectWorker:
         }
         parts = await asyncio.to_thread(self._load, sorted(mine - self.parts.keys()))
         self.parts.update(parts)
+        self.ready = True
         for part in self.parts.values():
             part.generation = generation
         labels = ", ".join(f"{number} at {part.label}" for number, part in parts.items() if part.label)
@@ -173,6 +185,7 @@ class DetectWorker:
                 else:
                     part = found[1]
                     part.label = part.written = found[0]
+                part.tally.loaded(part.label)
                 if part.label < low:
                     raise tail.Expired(
                         f"expected {self.journal_name} {number} from offset {part.label}, it begins at {low}"
@@ -221,6 +234,7 @@ class DetectWorker:
                         await self._go_back(part, message.tp, record.offset)
                         break
                     part.apply(record.value, record.offset, self.run_id)
+                    part.tally.appended = record.timestamp * 1_000_000
                 while len(part.unsent) > 10_000 and self.parts.get(part.number) is part:
                     await asyncio.sleep(SEND_SECONDS)
             except Exception:
@@ -250,6 +264,7 @@ class DetectWorker:
                 owed.acknowledged = await self.outputs[owed.topic].send(
                     partition=part.number, key=owed.key, value=owed.value, headers=owed.headers
                 )
+                self.latency.note(owed.ts, owed.acknowledged)
                 part.unsent.popleft()
 
     # ---- snapshots ----------------------------------------------------------------------------------
@@ -273,8 +288,10 @@ class DetectWorker:
             if self.parts.get(part.number) is not part:
                 return
             data = msgspec.msgpack.encode(snapshot)
+            began = time.monotonic()
             if await asyncio.to_thread(self.snapshots.write, part.number, label, data):
                 part.written = label
+                part.tally.wrote(label, len(data), time.monotonic() - began)
             part.snapshot_due = time.monotonic() + max(SNAPSHOT_SECONDS, SNAPSHOT_SHARE * took)
         consumer, tp = apps.consumer(self.app), TP(self.journal_name, part.number)
         if part.written and tp in consumer.assignment():
@@ -320,6 +337,7 @@ def envelope(output: Output, identity: str, position: Position, run: str) -> Owe
         key=output.instrument.encode(),
         value=encode(output),
         headers={name: value.encode() for name, value in headers.items()},
+        ts=output.ts if isinstance(output, Alert) else None,
     )
 
 
@@ -330,4 +348,8 @@ def run_detect(settings: Settings) -> None:
     """
     snapshots = worker.snapshot_store(settings, STAGE)
     with worker.membership(settings, STAGE) as place:
-        apps.run(DetectWorker(settings, snapshots, place).app)
+        detect = DetectWorker(settings, snapshots, place)
+        looks, more = partial(stages.detect, detect), detect.latency.histogram
+        with Watch(settings, STAGE, place.slot, looks, more) as watch:
+            detect.app.task(watch.beating)
+            apps.run(detect.app)

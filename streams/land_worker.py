@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -24,6 +25,9 @@ from streams.lake import catalog, compaction, files, hidden
 from streams.lake.seeds import LakeError, seed
 from streams.lake.writer import LakeWriter
 from streams.settings import Settings
+from streams.watch import stages
+from streams.watch.server import Watch
+from streams.watch.tally import Tally
 
 STAGE = "land"
 TOPICS = ("journal", "alerts", "metrics")
@@ -57,6 +61,7 @@ class LandPartition:
         self.writer = LakeWriter(root, "live", stem, state.sequences, state.times)
         self.writer.zone = state.zone
         self.next = self.first = state.next
+        self.tally = Tally()
 
     def take(self, message: Message) -> None:
         """Gather the rows of one message."""
@@ -64,7 +69,9 @@ class LandPartition:
         if offset < self.next:
             return
         if self.topic == "journal":
-            for index, entry in enumerate(codec.decode_frame(value)):
+            entries = codec.decode_frame(value)
+            self.tally.frame(entries, len(value))
+            for index, entry in enumerate(entries):
                 self.writer.take(Position(self.number, offset, index), entry)
         else:
             headers = {
@@ -80,13 +87,16 @@ class LandPartition:
             )
             output = codec.decode_alert(value) if self.topic == "alerts" else codec.decode_metric(value)
             self.writer.decided(position, output)
+        self.tally.appended = message.timestamp()[1] * 1_000_000
         self.next = offset + 1
 
     def flush(self) -> bool:
         """Write the rows' files, then the position. Returns True if there was anything."""
         if self.next == self.first:
             return False
-        self.writer.flush(f"{self.first:020d}-{self.next - 1:020d}")
+        rows = self.writer.gathered
+        written = self.writer.flush(f"{self.first:020d}-{self.next - 1:020d}")
+        self.tally.landed(self.writer.root, written, rows)
         state = Landed(self.next, self.writer.sequences, self.writer.times, self.writer.zone)
         files.write_bytes(self.path, codec.encode(state))
         self.first = self.next
@@ -135,7 +145,8 @@ class LandWorker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.root = settings.lake
-        self.stopping = False
+        self.stopping = self.ready = False
+        self.compaction = stages.Compaction()
         self.reader: Consumer = tail.consumer(settings, STAGE)
         self.names = {settings.topic(topic): topic for topic in TOPICS}
         for path in self.root.glob(f"catalog.*{files.UNFINISHED}*"):
@@ -149,8 +160,8 @@ class LandWorker:
         self.zone = next((part.writer.zone for part in self.parts.values()), catalog.ZONE)
         self.compactor: compaction.Compactor | None = compaction.Compactor(self.root, self._publish)
 
-    def run(self) -> None:
-        """Land until told to stop."""
+    def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Land until told to stop; `beat` is called as it goes on."""
         for (topic, number), part in self.parts.items():
             low, end = tail.bounds(self.reader, self.settings.topic(topic), number)
             if not low <= part.next <= end:
@@ -161,10 +172,12 @@ class LandWorker:
         self.reader.assign(
             [TopicPartition(self.settings.topic(t), p, part.next) for (t, p), part in self.parts.items()]
         )
+        self.ready = True
         worker.log(STAGE, f"ready: {len(self.parts)} partitions into {self.root}")
         since: float | None = None  # when the first of what is gathered came
         compacted = time.monotonic()
         while not self.stopping:
+            beat()
             for message in self.reader.consume(500, 0.2):
                 since = since or time.monotonic()
                 self._take(message)
@@ -205,7 +218,8 @@ class LandWorker:
         if self.compactor is None:
             return
         try:
-            self.compactor.step(time.monotonic())
+            with self.compaction.step():
+                self.compactor.step(time.monotonic())
         except Exception:
             traceback.print_exc()
             worker.log(STAGE, "compaction stopped at the error above until the next start; landing goes on")
@@ -236,7 +250,8 @@ def run(settings: Settings) -> None:
         land = LandWorker(settings)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, land.stop)
-        land.run()
+        with Watch(settings, STAGE, 0, stages.Land(land)) as watch:
+            land.run(watch.beat)
     except LakeError as error:
         worker.log(STAGE, str(error))
         sys.exit(1)

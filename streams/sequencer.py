@@ -74,6 +74,7 @@ class Sequencer:
         self.gap_timeout = gap_timeout
         self.out: list[EventEntry | RefusedEntry] = []
         self.redelivered = 0
+        self.given_up = 0  # gaps
         self.restarted: dict[str, int] = {}
         self._instruments: dict[str, _Instrument] = {}
 
@@ -155,7 +156,11 @@ class Sequencer:
 
     def holding(self) -> bool:
         """Return True if anything is held."""
-        return any(item.held for item in self._instruments.values())
+        return self.held() > 0
+
+    def held(self) -> int:
+        """Return how many records are held back."""
+        return sum(len(item.held) for item in self._instruments.values())
 
     # ---- parts --------------------------------------------------------------------------------------
 
@@ -185,6 +190,7 @@ class Sequencer:
     def _skip(self, item: _Instrument) -> None:
         lowest = item.lowest()
         if lowest is not None:
+            self.given_up += 1
             self._emit(item, item.held.pop(lowest)[0])
             self._drain(item)
 

@@ -27,9 +27,11 @@ LAKE = "FAIRBOOK_LAKE"
 PARTITIONS = "FAIRBOOK_PARTITIONS"
 SLOT = "FAIRBOOK_SLOT"
 SNAPSHOTS = "FAIRBOOK_SNAPSHOTS"
+HTTP = "FAIRBOOK_HTTP"
 
 DEFAULT_STATE = Path(".fairbook")
 DEFAULT_PARTITIONS = 8
+DEFAULT_HTTP = "127.0.0.1:0"
 DEFAULT_CLIENT_ID = "fairbook"
 
 _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
@@ -50,6 +52,7 @@ class Settings:
     slot        which of its kind a worker is, from 0; None: the lowest that nobody has
     snapshots   path or URL of the workers' snapshots: all workers of a kind must reach the same
     properties  librdkafka properties of the cluster, checked; holds secrets, never printed
+    http        HOST:PORT at which a worker answers /metrics and /healthz; port 0: a free one
     properties_file  where they were read, for a process that we start: secrets go on no command line
     """
 
@@ -60,6 +63,7 @@ class Settings:
     partitions: int = DEFAULT_PARTITIONS
     slot: int | None = None
     snapshots: str = str(DEFAULT_STATE / "snapshots")
+    http: str = DEFAULT_HTTP
     properties: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     properties_file: Path | None = None
 
@@ -112,6 +116,7 @@ def load(
     state: Path | None = None,
     lake: Path | None = None,
     partitions: int | None = None,
+    http: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Settings:
     """The settings from options (None: not given), environment and defaults.
@@ -133,6 +138,7 @@ def load(
         partitions=_partitions(env.get(PARTITIONS, DEFAULT_PARTITIONS) if partitions is None else partitions),
         slot=_slot(env.get(SLOT)),
         snapshots=_snapshots(env.get(SNAPSHOTS) or str(folder / "snapshots")),
+        http=_listening(http or env.get(HTTP) or DEFAULT_HTTP),
         properties=MappingProxyType(properties),
         properties_file=file,
     )
@@ -184,6 +190,13 @@ def _addresses(value: str) -> str:
         if match is None or not 0 < int(match[1]) < 65536:
             raise SettingsError(f"broker {value!r}: expected HOST:PORT, several separated by commas")
     return ",".join(addresses)
+
+
+def _listening(value: str) -> str:
+    match = _ADDRESS.fullmatch(value)
+    if match is None or int(match[1]) > 65535:
+        raise SettingsError(f"http {value!r}: expected HOST:PORT, port 0 for a free one")
+    return value
 
 
 def _prefix(value: str) -> str:

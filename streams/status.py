@@ -9,8 +9,9 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas.events import SOURCE_TOPICS
-from streams import feed, land_worker, query, tail, topics, worker
+from streams import feed, land_worker, processes, query, tail, topics
 from streams.lake import catalog
+from streams.processes import STAGES
 from streams.settings import Settings
 from streams.text_table import Content
 
@@ -108,13 +109,12 @@ def tables(settings: Settings) -> Iterator[Content]:
 
 
 def _running(settings: Settings) -> dict[str, str]:
-    """Return what is known of each stage's processes on this machine, by their locks."""
-    found = {stage: worker.running(settings, stage) for stage in READS}
-    land = worker.holder(settings.lake / "_landed", land_worker.STAGE)
-    found["land"] = {0: land} if land else {}
+    """Return what is known of each worker's process on this machine, by its lock."""
+    found = processes.running_here(settings)
+    by_stage = {stage: [pid for slot, pid in found.items() if slot.stage == stage] for stage in STAGES}
     return {
-        stage: ", ".join(f"process {pid}" for pid in pids.values()) or "NOT RUNNING HERE"
-        for stage, pids in found.items()
+        stage: f"process {', '.join(pids)}" if pids else "NOT RUNNING HERE"
+        for stage, pids in by_stage.items()
     }
 
 

@@ -35,6 +35,8 @@ from streams.settings import Settings, resource
 from streams.snapshots import Snapshots
 from streams.tag_partition import FRAME_ENTRIES, TagPartition
 from streams.tagger import Tagger
+from streams.watch import stages
+from streams.watch.server import Watch
 
 STAGE = "tag"
 FLUSH_SECONDS = 0.02
@@ -75,6 +77,8 @@ class TagWorker:
         finally:
             reader.close()
         self.mismatches = 0
+        self.series_anew = 0
+        self.ready = False
         self.tasks: set[asyncio.Task[None]] = set()
         self.topics: dict[str, str] = {settings.topic(name): name for name in SOURCE_TOPICS}
         self.app = apps.make_app(settings, STAGE, membership.instance)
@@ -112,6 +116,7 @@ class TagWorker:
         for number in mine:
             parts[number].learn(self.facts, self.rulebook)
         self.parts = parts
+        self.ready = True
         for part in parts.values():
             for work in (self._flush_loop(part), self._acknowledge_loop(part)):
                 task = asyncio.ensure_future(worker.guarded(STAGE, self.app, work))
@@ -145,6 +150,7 @@ class TagWorker:
                 found = self.snapshots.newest(number, restore, end=end)
                 label, part = found or (0, TagPartition(number))
                 part.generation, part.journal_end = generation, label
+                part.tally.loaded(label)
                 parts[number] = part
                 starts[number] = label if label < low else max(low, label - REMEMBERED_FRAMES)
             self._place(reader, parts)
@@ -272,6 +278,7 @@ class TagWorker:
                 part.took(topic, record.offset, record.timestamp)
         for instrument, seq in part.sequencer.restarted.items():
             worker.log(STAGE, SERIES_ANEW.format(instrument=instrument, seq=seq))
+            self.series_anew += 1
         part.sequencer.restarted.clear()
         part.drain()
 
@@ -371,7 +378,10 @@ class TagWorker:
             if frame.safe is not None:
                 self._make_safe(part, frame.safe)
             if frame.snapshot is not None and not part.foreign:
-                await asyncio.to_thread(self.snapshots.write, part.number, part.journal_end, frame.snapshot)
+                began = time.monotonic()
+                end, data = part.journal_end, frame.snapshot
+                if await asyncio.to_thread(self.snapshots.write, part.number, end, data):
+                    part.tally.wrote(end, len(data), time.monotonic() - began)
             part.frames.popleft()
 
     def _make_safe(self, part: TagPartition, low: dict[str, int]) -> None:
@@ -408,4 +418,7 @@ def run_tag(settings: Settings) -> None:
     """
     snapshots = worker.snapshot_store(settings, STAGE)
     with worker.membership(settings, STAGE) as place:
-        apps.run(TagWorker(settings, snapshots, place).app)
+        tag = TagWorker(settings, snapshots, place)
+        with Watch(settings, STAGE, place.slot, partial(stages.tag, tag)) as watch:
+            tag.app.task(watch.beating)
+            apps.run(tag.app)

@@ -77,6 +77,10 @@ class Finding:
     text: str
 
 
+class BrokerAway(SettingsError):
+    """The cluster does not answer: its address or log-in may be wrong, or it may be there again soon."""
+
+
 def create(settings: Settings) -> list[str]:
     """Makes the topics that are missing, with the cluster's own replication; returns their full names.
 
@@ -99,7 +103,7 @@ def create(settings: Settings) -> list[str]:
 def reach(settings: Settings) -> None:
     """Asks the cluster for its topics, so that one that cannot be reached is a message and no long wait.
 
-    SettingsError where it does not answer.
+    BrokerAway where it does not answer.
     """
     _partition_counts(_admin(settings))
 
@@ -194,7 +198,7 @@ def _partition_counts(admin: AdminClient) -> dict[str, int]:
     try:
         topics = admin.list_topics(timeout=SECONDS).topics
     except KafkaException as error:
-        raise SettingsError(
+        raise BrokerAway(
             f"the broker does not answer within {SECONDS:.0f} s ({_reason(error)}):"
             " is the address right, and the log-in?"
         ) from None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from streams import settings as places
-from streams.commands.options import State, connected, settings_without_broker
+from streams.commands.options import Http, Snapshots, State, connected, settings_without_broker
 from streams.settings import Settings
+from streams.supervision import TRY_AGAIN
 from streams.text_table import console
 
 broker = typer.Typer(help="Apache Kafka on this machine: one node, loopback only.", no_args_is_help=True)
@@ -24,6 +26,7 @@ class Stage(StrEnum):
     land = "land"
 
 
+Count = Annotated[int, typer.Option(min=0, max=1_000, help="How many workers of this kind.")]
 Port = Annotated[int | None, typer.Option(help="Of 127.0.0.1. Default: the last one, or a free one.")]
 
 
@@ -95,23 +98,30 @@ def worker(
             help="Which of its kind, from 0; a restart takes its place at once. Default: a free one.",
         ),
     ] = None,
-    snapshots: Annotated[
-        str | None,
-        typer.Option(
-            envvar=places.SNAPSHOTS,
-            metavar="PATH|URL",
-            help="Where snapshots are, the same for all workers of a kind: a folder, or s3://bucket/folder."
-            " Default: `snapshots` in the state folder.",
-        ),
-    ] = None,
+    snapshots: Snapshots = None,
+    http: Http = None,
 ) -> None:
     """Run one worker until it is told to stop (SIGTERM, Ctrl-C); any number of a kind share the partitions.
 
     tag: orders, trades, quotes -> one order an instrument, with roles -> journal.
     detect: journal -> book and rules -> alerts, metrics.
     land: journal, alerts, metrics -> Parquet and the catalog.
+
+    Exit status: 0 when told to stop, 1 if the configuration is wrong, 75 if it cannot work for now (no
+    broker, a full disk), 4 after an error of its own.
     """
-    settings = places.placed(settings, slot, snapshots)
+    from confluent_kafka import KafkaException
+
+    from streams.topics import BrokerAway
+
+    try:
+        _run(places.placed(settings, slot, snapshots), stage)
+    except (BrokerAway, KafkaException, OSError) as error:
+        print(f"fairbook: {error}", file=sys.stderr)
+        raise typer.Exit(TRY_AGAIN) from None
+
+
+def _run(settings: Settings, stage: Stage) -> None:
     if stage is Stage.tag:
         from streams.tag_worker import run_tag
 
@@ -124,6 +134,37 @@ def worker(
         from streams import land_worker
 
         land_worker.run(settings)
+
+
+@connected
+def up(
+    settings: Settings,
+    tag: Count = 1,
+    detect: Count = 1,
+    land: Count = 1,
+    snapshots: Snapshots = None,
+    http: Http = None,
+    patience: Annotated[
+        float, typer.Option(min=1, help="Seconds without an answer until a worker is killed.")
+    ] = 15.0,
+) -> None:
+    """Run the workers in the foreground: start again what dies, kill what hangs, stop all in order when told.
+
+    With --http HOST:PORT the workers answer at PORT, PORT + 1, ...: tag's first, then detect's, then land's.
+    Ends with status 1 if a worker says that its configuration is wrong. Their logs: STATE/log.
+    """
+    from streams import supervisor
+
+    settings = places.placed(settings, None, snapshots)
+    raise typer.Exit(supervisor.run(settings, {"tag": tag, "detect": detect, "land": land}, patience))
+
+
+@connected
+def down(settings: Settings) -> None:
+    """End the `fairbook up` of this state folder, and workers of it that run without one."""
+    from streams import supervisor
+
+    raise typer.Exit(supervisor.down(settings))
 
 
 @connected

@@ -84,6 +84,26 @@ To = Annotated[
     typer.Option("--to", metavar="DIR", help="Write a recording into DIR; nothing goes to Kafka."),
 ]
 
+Http = Annotated[
+    str | None,
+    typer.Option(
+        "--http",
+        envvar=places.HTTP,
+        metavar="HOST:PORT",
+        help="Where it answers /metrics and /healthz. Default: loopback, a free port.",
+    ),
+]
+
+Snapshots = Annotated[
+    str | None,
+    typer.Option(
+        envvar=places.SNAPSHOTS,
+        metavar="PATH|URL",
+        help="Where snapshots are, the same for all workers of a kind: a folder, or s3://bucket/folder."
+        " Default: `snapshots` in the state folder.",
+    ),
+]
+
 _SHARED = {
     "broker": Broker,
     "kafka_properties": KafkaProperties,
@@ -91,6 +111,7 @@ _SHARED = {
     "state": State,
     "lake": Lake,
 }
+_OWN = {"http"}  # settings of some commands: those declare the option, and find it in `settings`
 
 
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,7 +121,7 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def wrapper(*arguments: Any, **values: Any) -> Any:
-        where = {name: values.pop(name) for name in _SHARED}
+        where = {name: values.pop(name) for name in (*_SHARED, *_OWN & values.keys())}
         return command(places.load(**where), *arguments, **values)
 
     parameters = [

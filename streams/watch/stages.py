@@ -1,0 +1,160 @@
+"""Reads each kind of worker, from another thread than the worker's own."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from faust.types import TP
+
+from streams.watch.reading import Part, Reading, Reason, Sample, Source, Trouble
+
+if TYPE_CHECKING:
+    from streams.detect_worker import DetectWorker
+    from streams.land_worker import LandWorker
+    from streams.tag_worker import TagWorker
+    from streams.transport import BatchConsumer, FetchState
+
+ASK_SECONDS = 5.0
+ANSWER_SECONDS = 2.0  # of a broker that is there
+
+
+def tag(worker: TagWorker) -> Reading:
+    """Read a tag worker."""
+    consumer: BatchConsumer | None = worker.app.consumer if worker.ready else None  # type: ignore[assignment]
+    sources: list[Source] = []
+    parts: list[Part] = []
+    samples = [
+        Sample("fairbook_partition_mismatches", worker.mismatches),
+        Sample("fairbook_series_anew", worker.series_anew),
+        Sample("fairbook_reference_facts", len(worker.facts)),
+    ]
+    heard: list[int] = []
+    for number, part in sorted(worker.parts.items()):
+        for name, topic in worker.topics.items():
+            state = consumer.fetch_state(TP(name, number)) if consumer is not None else None
+            read_past = part.read_past.get(topic)
+            following = part.next.get(topic, 0)
+            delay = None if read_past is None else _seconds_since(read_past)
+            sources.append(Source(topic, number, following, state and state.end, delay))
+            heard += [state.time] if state is not None else []
+        states = part.sequencer.states()
+        parts.append(
+            Part("journal", number, part.tally, part.journal_end, len(states), True, foreign=part.foreign)
+        )
+        labels = {"partition": str(number)}
+        missing = sum(high - low + 1 for state in list(states.values()) for low, high in list(state.gaps))
+        samples += [
+            Sample("fairbook_held_records", part.sequencer.held(), labels),
+            Sample("fairbook_missing_seqs", missing, labels),
+            Sample("fairbook_gaps_given_up", part.sequencer.given_up, labels),
+            Sample("fairbook_redelivered_records", part.sequencer.redelivered, labels),
+            Sample("fairbook_frames_in_flight", len(part.frames), labels),
+        ]
+    return Reading(worker.ready, sources, parts, samples, [], max(heard, default=None))
+
+
+def detect(worker: DetectWorker) -> Reading:
+    """Read a detect worker."""
+    consumer: BatchConsumer | None = worker.app.consumer if worker.ready else None  # type: ignore[assignment]
+    sources: list[Source] = []
+    parts: list[Part] = []
+    samples: list[Sample] = []
+    heard: list[int] = []
+    for number, part in sorted(worker.parts.items()):
+        state = consumer.fetch_state(TP(worker.journal_name, number)) if consumer is not None else None
+        delay = _delay(part.label, part.tally.appended, state)
+        sources.append(Source("journal", number, part.label, state and state.end, delay))
+        heard += [state.time] if state is not None else []
+        parts.append(Part("journal", number, part.tally, part.label, len(part.runner.markets()), True))
+        samples.append(Sample("fairbook_unsent_outputs", len(part.unsent), {"partition": str(number)}))
+    return Reading(worker.ready, sources, parts, samples, [], max(heard, default=None))
+
+
+class Compaction:
+    """Time spent on compaction."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Time a step."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds += time.monotonic() - began
+
+
+class Land:
+    """Reads a land worker; asks the broker for its topics now and then, which tells whether it is there."""
+
+    def __init__(self, worker: LandWorker) -> None:
+        self.worker = worker
+        quiet = logging.Logger("fairbook.land.probe", level=logging.CRITICAL)
+        self._admin = AdminClient(worker.settings.confluent(), logger=quiet)
+        self._heard = time.time_ns()
+        self._asked = 0.0
+
+    def __call__(self) -> Reading:
+        worker = self.worker
+        sources: list[Source] = []
+        parts: list[Part] = []
+        gathered = 0
+        for (topic, number), part in sorted(worker.parts.items()):
+            end = _known_end(worker, topic, number)
+            following = part.next
+            at_end = end is not None and following >= end
+            delay = 0.0 if at_end else _seconds_since(part.tally.appended) if part.tally.appended else None
+            sources.append(Source(topic, number, following, end, delay))
+            parts.append(Part(topic, number, part.tally, following, len(part.writer.sequences), False))
+            gathered += part.writer.gathered
+        samples = [
+            Sample("fairbook_gathered_rows", gathered),
+            Sample("fairbook_compaction_seconds", worker.compaction.seconds),
+        ]
+        troubles = []
+        compactor = worker.compactor
+        if compactor is None:
+            text = "an error stopped it: see the log; landing goes on"
+            troubles.append(Trouble(Reason.COMPACTION_STOPPED, text))
+        else:
+            hidden = sum(map(len, compactor.state.paths.values()))
+            samples.append(Sample("fairbook_compactions", compactor.state.number))
+            samples.append(Sample("fairbook_compacted_files_kept", hidden))
+        return Reading(worker.ready, sources, parts, samples, troubles, self._ask())
+
+    def _ask(self) -> int:
+        if time.monotonic() - self._asked >= ASK_SECONDS:
+            self._asked = time.monotonic()
+            try:
+                self._admin.list_topics(self.worker.settings.topic("journal"), timeout=ANSWER_SECONDS)
+                self._heard = time.time_ns()
+            except KafkaException:
+                pass
+        return self._heard
+
+
+def _known_end(worker: LandWorker, topic: str, number: int) -> int | None:
+    place = TopicPartition(worker.settings.topic(topic), number)
+    try:
+        end = worker.reader.get_watermark_offsets(place, cached=True)[1]
+    except (KafkaException, RuntimeError):  # not heard of yet; closed: it ends
+        return None
+    return end if end >= 0 else None
+
+
+def _delay(following: int, appended: int, state: FetchState | None) -> float | None:
+    if state is not None and following >= state.end:
+        return _seconds_since(state.time)
+    return _seconds_since(appended) if appended else None
+
+
+def _seconds_since(ns: int) -> float:
+    return max(0.0, (time.time_ns() - ns) / 1e9)
