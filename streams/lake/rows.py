@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any
+
+import msgspec
 
 from schemas import codec
 from schemas.alerts import Alert
@@ -15,10 +18,11 @@ from schemas.metrics import (
     Depth,
     Metric,
     PresenceDay,
+    RoleExecution,
     SpreadDay,
     SpreadMinute,
 )
-from schemas.tables import TABLES
+from schemas.tables import EXACT, TABLES
 
 _DERIVED = {
     "dq",
@@ -102,7 +106,8 @@ def metric(row: Metric, position: Position, run: str) -> tuple[str, tuple[Any, .
         case SpreadDay():
             return "spread_days_revisions", (
                 row.instrument, row.trading_day, row.benefit_bps, row.two_sided_only_with_affiliates_ns,
-                *_spread(row), codec.canonical(row.excluded).decode(), *tail,
+                *_spread(row), codec.canonical(row.excluded).decode(),
+                [_execution(pair) for pair in row.by_role], *tail,
             )  # fmt: skip
         case PresenceDay():
             return "presence_days_revisions", (
@@ -111,6 +116,13 @@ def metric(row: Metric, position: Position, run: str) -> tuple[str, tuple[Any, .
                 row.presence_pct_high, row.required_pct, row.verdict, codec.canonical(row.exempt).decode(),
                 *tail,
             )  # fmt: skip
+
+
+def _execution(pair: RoleExecution) -> dict[str, Any]:
+    return {
+        name: Decimal(value).scaleb(-8, EXACT) if name.endswith("_qty") else value
+        for name, value in msgspec.structs.asdict(pair).items()
+    }
 
 
 def _spread(row: SpreadMinute | SpreadDay) -> tuple[Any, ...]:
