@@ -168,14 +168,27 @@ def down(settings: Settings) -> None:
 
 
 @connected
-def status(settings: Settings) -> None:
-    """How far each worker is behind, and what the lake holds: events, refused records, findings, alerts."""
-    from streams import status as reports
-    from streams import text_table
+def status(
+    settings: Settings, json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+) -> None:
+    """How each worker is and how far behind; what the lake holds: events, refused records, findings, alerts.
 
-    screen = console()
-    for table in reports.tables(settings):
-        text_table.show(screen, table)
+    Works when workers, broker or lake are away, and says so; exit status 1 if the broker does not answer.
+    """
+    from streams import overview, overview_tables, text_table
+
+    found = overview.look(settings)
+    if json:
+        from schemas import codec
+
+        print(codec.encode(found).decode())
+    else:
+        screen = console()
+        for table in overview_tables.tables(found):
+            text_table.show(screen, table)
+    if found.broker is not None:
+        print(f"fairbook: {found.broker}", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 @connected
