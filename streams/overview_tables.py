@@ -59,7 +59,7 @@ def _state(worker: Worker) -> str:
 def _partitions(found: list[Progress]) -> Content:
     by_place = {(one.stage, one.partition): one for one in found}
     names = ["part", *(f"{stage} behind" for stage in STAGES)]
-    names += [f"{stage}/s" for stage in STAGES] + ["tag saved", "detect saved", "market (UTC)"]
+    names += ["tag/s", "detect/s", "tag saved", "detect saved", "market (UTC)"]
     rows = []
     for partition in sorted({one.partition for one in found}):
         stages = [by_place.get((s, partition), Progress(stage=s, partition=partition)) for s in STAGES]
@@ -67,7 +67,7 @@ def _partitions(found: list[Progress]) -> Content:
         rows.append([
             str(partition),
             *(_number(one.behind) for one in stages),
-            *(_number(one.entries_per_second) for one in stages),
+            *(_number(one.entries_per_second) for one in stages[:2]),
             *(_age(one.snapshot_age_seconds) for one in stages[:2]),
             _time(watermark),
         ])  # fmt: skip
