@@ -1,4 +1,4 @@
-# make setup | demo | test | unit | lint | conditions | rules-table | integration | bench | wheel | clean
+# make setup | demo | test | unit | lint | conditions | rules-table | integration | infra | bench | wheel | clean
 # Everything lives in this folder: .venv (the programs) and .fairbook (the local broker and its state).
 # PYTHON=... chooses the interpreter of .venv; TESTS="-k name" goes to pytest.
 
@@ -8,7 +8,7 @@ BIN := .venv/bin
 export FAIRBOOK_KAFKA_LIBS ?= $(CURDIR)/.fairbook/kafka/libs
 PIP := pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test lint types unit conditions rules-table doctest integration bench python wheel constraints clean
+.PHONY: setup demo test lint types unit conditions rules-table doctest integration infra bench python wheel constraints clean
 
 # Java and Maven first: what may be missing is said before the downloads begin.
 setup: $(FAIRBOOK_KAFKA_LIBS)/pom.sha256 .venv/installed
@@ -42,6 +42,11 @@ rules-table: .venv/installed
 
 doctest: .venv/installed
 	$(BIN)/pytest --doctest-modules schemas detectors $(TESTS)
+
+# Units, manifests, rules and dashboards, by the checkers of whoever reads them (also promtool, systemd-analyze).
+infra: .venv/installed
+	$(BIN)/$(PIP) -c constraints.txt -e '.[dev,infra]'
+	FAIRBOOK_INFRA=1 $(BIN)/pytest tests/checks/test_infra.py $(TESTS)
 
 integration: setup
 	$(BIN)/pytest tests/integration $(TESTS)

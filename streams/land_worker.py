@@ -6,10 +6,9 @@ are durable), never a committed offset. Files left by a crash between the two ar
 
 from __future__ import annotations
 
+import logging
 import signal
-import sys
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -221,8 +220,8 @@ class LandWorker:
             with self.compaction.step():
                 self.compactor.step(time.monotonic())
         except Exception:
-            traceback.print_exc()
-            worker.log(STAGE, "compaction stopped at the error above until the next start; landing goes on")
+            text = "compaction stopped at an error until the next start; landing goes on"
+            worker.log(STAGE, text, level=logging.ERROR, error=True)
             self.compactor = None
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
@@ -253,6 +252,5 @@ def run(settings: Settings) -> None:
         with Watch(settings, STAGE, 0, stages.Land(land)) as watch:
             land.run(watch.beat)
     except LakeError as error:
-        worker.log(STAGE, str(error))
-        sys.exit(1)
+        worker.leave(STAGE, str(error))
     lock.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from streams import logs
 from streams.settings import Settings
 
 SECONDS = 20.0
@@ -30,7 +31,8 @@ def consumer(settings: Settings, name: str) -> Consumer:
                 "fetch.queue.backoff.ms": 2,
                 "fetch.message.max.bytes": 16 * 1024 * 1024,
             }
-        )
+        ),
+        logger=logs.KAFKA,
     )
 
 

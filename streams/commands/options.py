@@ -94,6 +94,15 @@ Http = Annotated[
     ),
 ]
 
+LogFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--log-format",
+        envvar=places.LOG_FORMAT,
+        metavar="text|json",
+        help="Log lines for people or for programs, which get the identity of the event concerned.",
+    ),
+]
 Snapshots = Annotated[
     str | None,
     typer.Option(
@@ -111,7 +120,10 @@ _SHARED = {
     "state": State,
     "lake": Lake,
 }
-_OWN = {"http"}  # settings of some commands: those declare the option, and find it in `settings`
+_OWN = {
+    "http",
+    "log_format",
+}  # settings of some commands: those declare the option, and find it in `settings`
 
 
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:
