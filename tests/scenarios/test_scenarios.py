@@ -10,8 +10,20 @@ from pathlib import Path
 
 import pytest
 import scenario
-from conditions import rulebooks_read_once
-from scenario import ARRANGEMENTS, SHARED, Case, CaseError, Comparison, Row, cases, load, record, run, same
+from scenario import (
+    ARRANGEMENTS,
+    SHARED,
+    Case,
+    CaseError,
+    Comparison,
+    Row,
+    cases,
+    load,
+    record,
+    rulebooks_read_once,
+    run,
+    same,
+)
 
 from detectors.registry import RULES
 
