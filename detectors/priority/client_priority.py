@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 MAX_JUDGED = 20_000  # fills with harm whose cures a bust can still take back, an instrument
+MAX_TOTALS = 100_000  # client orders a day whose harm by fills no longer kept is added up each for itself
 
 
 class Harmed(msgspec.Struct):
@@ -89,9 +90,11 @@ class Day(msgspec.Struct):
     gateway_overtakes: int = 0
     exempt: dict[str, int] = {}
     revision: int = 0
-    # of fills no longer kept: how many, their pairs, and by client order harm left and greatest quantity
+    # of fills no longer kept: how many, their pairs, and by client order harm left and greatest quantity;
+    # `settled`: the totals of the orders that were the first of too many
     fills: int = 0
     pairs: int = 0
+    settled: int = 0
     left: dict[str, int] = {}
     peak: dict[str, int] = {}
 
@@ -263,6 +266,8 @@ class ClientPriority(Rule):
             for pair in judged.harmed:
                 day.left[pair.order_id] = day.left.get(pair.order_id, 0) + pair.left
                 day.peak[pair.order_id] = max(day.peak.get(pair.order_id, 0), pair.peak)
+            for order_id in oldest_beyond(day.left, MAX_TOTALS):
+                day.settled += min(day.left.pop(order_id), day.peak.pop(order_id))
 
     # ---- judging ------------------------------------------------------------------------------------
 
@@ -660,7 +665,8 @@ class ClientPriority(Rule):
                 fills_judged=count.fills_judged,
                 fills_with_harm=count.fills + len(fills),
                 pairs_with_harm=count.pairs + sum(len(judged.harmed) for judged in fills),
-                harm_left=sum(min(total, peak[order_id]) for order_id, total in left.items()),
+                harm_left=count.settled
+                + sum(min(total, peak[order_id]) for order_id, total in left.items()),
                 undecided_qty=count.undecided_qty,
                 gateway_overtakes=count.gateway_overtakes,
                 exempt=dict(sorted(count.exempt.items())),

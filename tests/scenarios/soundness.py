@@ -31,15 +31,19 @@ def records(lines: Mapping[str, Iterable[str | bytes]]) -> Records:
                 continue
             for record in value if isinstance(value, list) else [value]:
                 if isinstance(record, dict):
-                    _note(found, topic.removesuffix("s"), record)
+                    note(found, topic.removesuffix("s"), record)
     return found
 
 
-def _note(found: Records, kind: str, record: dict[str, Any]) -> None:
+def note(found: Records, kind: str, record: Mapping[str, Any]) -> None:
+    """Add what one record of a kind says."""
     named = [(kind, record.get(name)) for name in NAMES[kind]]
     named += [("order", record.get(name)) for name in ("buy_order_id", "sell_order_id")]
     if record.get("exec_type") == "mm_protection_start":
         named.append(("order", record.get("account")))
+    if record.get("exec_type") == "trade_correct":  # a fill with the new values, and id, at the old seq
+        old = found.get(("trade", str(record.get("orig_trade_id"))), set())
+        found.setdefault(("trade", str(record.get("trade_id"))), set()).update(old)
     for of, name in named:
         if isinstance(name, str) and isinstance(record.get("seq"), int):
             found.setdefault((of, name), set()).add(record["seq"])
