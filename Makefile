@@ -1,4 +1,4 @@
-# make setup | demo | test | unit | lint | arrangements | conditions | rules-table | integration | bench | wheel | clean
+# make setup | demo | test | unit | lint | arrangements | versions | conditions | rules-table | integration | bench | wheel | clean
 # Everything lives in this folder: .venv (the programs) and .fairbook (the local broker and its state).
 # PYTHON=... chooses the interpreter of .venv; TESTS="-k name" goes to pytest.
 
@@ -8,7 +8,7 @@ BIN := .venv/bin
 export FAIRBOOK_KAFKA_LIBS ?= $(CURDIR)/.fairbook/kafka/libs
 PIP := pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test lint types unit arrangements conditions rules-table doctest integration bench python wheel constraints clean
+.PHONY: setup demo test lint types unit arrangements versions conditions rules-table doctest integration bench python wheel constraints clean
 
 # Java and Maven first: what may be missing is said before the downloads begin.
 setup: $(FAIRBOOK_KAFKA_LIBS)/pom.sha256 .venv/installed
@@ -32,6 +32,10 @@ unit: .venv/installed
 # The cases again, with hundreds of ways for their topics to arrive: minutes.
 arrangements: .venv/installed
 	FAIRBOOK_ARRANGEMENTS=500 $(BIN)/pytest tests/scenarios/test_stages.py -s $(TESTS)
+
+# Writes down the rules' versions and what they compute with: see tests/checks/rule_versions.py.
+versions: .venv/installed
+	$(BIN)/python tests/checks/rule_versions.py $(if $(SAME_ANSWERS),same-answers)
 
 # Each condition of a rule removed, one by one: which would no scenario miss?
 conditions: .venv/installed
