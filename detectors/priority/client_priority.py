@@ -137,8 +137,10 @@ class ClientPriority(Rule):
     counted as exempt either. An untriggered stop without a limit is no market order: neither harmed nor
     exempt. A retraction by cure is said at the cure; if that cure is busted, the alert returns. A corrected
     fill is judged with the book just before its old seq, cured by what has come since, and degraded where
-    that book is no longer known (2,000 changes back). A fill without an account has its order's. Without a
-    tick size the smallest price step (1e-8) stands for it. An auction match is `not_continuous`.
+    that book is no longer known (2,000 changes back). A day's total of a client order is exact within 100,000
+    such orders: one harmed again after so many others may count beyond its size. A fill without an account
+    has its order's. Without a tick size the smallest price step (1e-8) stands for it. An auction match is
+    `not_continuous`.
 
     Misses: auctions; orders still at a gateway (counted as `gateway_overtakes`); exposure in another
     instrument; engines that are not price-time (the mode switches itself off and says so); an affiliate that
@@ -665,8 +667,7 @@ class ClientPriority(Rule):
                 fills_judged=count.fills_judged,
                 fills_with_harm=count.fills + len(fills),
                 pairs_with_harm=count.pairs + sum(len(judged.harmed) for judged in fills),
-                harm_left=count.settled
-                + sum(min(total, peak[order_id]) for order_id, total in left.items()),
+                harm_left=count.settled + sum(min(total, peak[order_id]) for order_id, total in left.items()),
                 undecided_qty=count.undecided_qty,
                 gateway_overtakes=count.gateway_overtakes,
                 exempt=dict(sorted(count.exempt.items())),
