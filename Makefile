@@ -1,4 +1,5 @@
-# make setup | demo | test | unit | lint | conditions | rules-table | integration | infra | bench | wheel | clean
+# make setup | demo | test | unit | lint | arrangements | versions | mutation | rules-table | integration | infra | bench |
+# wheel | clean
 # Everything lives in this folder: .venv (the programs) and .fairbook (the local broker and its state).
 # PYTHON=... chooses the interpreter of .venv; TESTS="-k name" goes to pytest.
 
@@ -8,7 +9,8 @@ BIN := .venv/bin
 export FAIRBOOK_KAFKA_LIBS ?= $(CURDIR)/.fairbook/kafka/libs
 PIP := pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test lint types unit conditions rules-table doctest integration infra bench python wheel constraints clean
+.PHONY: setup demo test lint types unit arrangements versions mutation mutation-short rules-table doctest integration infra
+.PHONY: bench python wheel constraints clean
 
 # Java and Maven first: what may be missing is said before the downloads begin.
 setup: $(FAIRBOOK_KAFKA_LIBS)/pom.sha256 .venv/installed
@@ -29,9 +31,26 @@ types: .venv/installed
 unit: .venv/installed
 	$(BIN)/pytest $(wildcard tests/unit tests/scenarios tests/checks tests/golden) $(TESTS)
 
-# Each condition of a rule removed, one by one: which would no scenario miss?
-conditions: .venv/installed
-	$(BIN)/python tests/checks/conditions.py $(RULES)
+# The cases again, with hundreds of ways for their topics to arrive: minutes.
+arrangements: .venv/installed
+	FAIRBOOK_ARRANGEMENTS=500 $(BIN)/pytest tests/scenarios/test_stages.py -s $(TESTS)
+
+# Writes down the rules' versions and what they compute with: see tests/checks/rule_versions.py.
+versions: .venv/installed
+	$(BIN)/python tests/checks/rule_versions.py $(if $(SAME_ANSWERS),same-answers)
+
+# `detectors` changed in every small way: what does no test notice? Hours for all; MODULES="priority" for some.
+mutation: build/mutation/installed
+	build/mutation/bin/python tests/mutation/mutate.py $(MODULES)
+
+# The same of one small module: minutes.
+mutation-short: build/mutation/installed
+	build/mutation/bin/python tests/mutation/mutate.py --short
+
+build/mutation/installed: tests/mutation/requirements.txt | python
+	$(PYTHON) -m venv build/mutation
+	build/mutation/bin/$(PIP) -r tests/mutation/requirements.txt
+	@touch $@
 
 # Writes the README's table of rules anew, between its two markers, after a change of the rulebook or a rule.
 rules-table: .venv/installed
