@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import traceback
-from importlib import metadata
 
 import typer
 
+from streams import build
 from streams.commands import ask, operate, publish, report
 
 app = typer.Typer(
@@ -49,14 +49,18 @@ for command, panel in (
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"fairbook {metadata.version('fairbook')}")
+        print(f"fairbook {build.version()} ({build.build()})")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
     version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print it and leave."
+        False,
+        "--version",
+        callback=_version,
+        is_eager=True,
+        help="Print it, and of which commit it is.",
     ),
 ) -> None:
     pass
