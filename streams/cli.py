@@ -8,7 +8,7 @@ import traceback
 import typer
 
 from streams import build
-from streams.commands import ask, operate, publish, report
+from streams.commands import access, ask, operate, publish, report
 
 app = typer.Typer(
     name="fairbook",
@@ -18,6 +18,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
 )
+
+operate.topics.command("acls")(access.topics_acls)
 
 _RUN, _FEED, _ASK = "Run it", "Feed it", "Ask it"
 
@@ -80,10 +82,15 @@ def main() -> None:
 
     refusals = (
         SettingsError, BrokerError, FeedError, RecordingError, ReferenceDataError, RulebookError, LakeError,
-        KafkaException, OSError,
+        OSError,
     )  # fmt: skip
     try:
         app()
+    except KafkaException as error:
+        from streams.topics import reason
+
+        print(f"fairbook: {reason(error)}", file=sys.stderr)
+        sys.exit(1)
     except refusals as error:
         print(f"fairbook: {error}", file=sys.stderr)
         sys.exit(1)

@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from detectors.sequence import Sequence
 from schemas import codec
 from schemas.journal import Position
-from streams import feed, tail, worker
+from streams import acls, feed, tail, worker
 from streams.lake import catalog, compaction, files, hidden
 from streams.lake.seeds import LakeError, seed
 from streams.lake.writer import LakeWriter
@@ -243,6 +243,7 @@ def landed(lake: Path) -> dict[tuple[str, int], int]:
 
 def run(settings: Settings) -> None:
     """Run the land worker until it is told to stop; one a lake."""
+    acls.require(settings, STAGE)
     folder = settings.lake / "_landed"
     lock = worker.locked(folder, STAGE)
     if lock is None:
