@@ -160,7 +160,8 @@ def connect(root: Path) -> duckdb.DuckDBPyConnection:
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(str(path), read_only=True)
-    connection.execute("set TimeZone = 'UTC'")  # what a person reads must not depend on the machine
+    if connection.sql("select current_setting('TimeZone')").fetchall() != [("UTC",)]:  # it may be locked
+        connection.execute("set global TimeZone = 'UTC'")  # what people read must not depend on the machine
     return connection
 
 
