@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from detectors.sequence import Sequence
 from schemas import codec
 from schemas.journal import Position
-from streams import feed, tail, worker
+from streams import acls, feed, tail, worker
 from streams.lake import catalog, compaction, files, hidden
 from streams.lake.seeds import LakeError, seed
 from streams.lake.writer import LakeWriter
@@ -79,6 +79,8 @@ class LandPartition:
                 if isinstance(data, bytes)
             }
             self.writer.run = headers.get("ce_run", "")
+            self.writer.version = headers.get("ce_fairbookversion")
+            self.writer.build = headers.get("ce_fairbookbuild")
             position = Position(
                 int(headers.get("ce_journalpartition", self.number)),
                 int(headers.get("ce_journaloffset", offset)),
@@ -240,6 +242,7 @@ def landed(lake: Path) -> dict[tuple[str, int], int]:
 
 def run(settings: Settings) -> None:
     """Run the land worker until it is told to stop; one a lake."""
+    acls.require(settings, STAGE)
     folder = settings.lake / "_landed"
     lock = worker.locked(folder, STAGE)
     if lock is None:

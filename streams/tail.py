@@ -24,7 +24,7 @@ def consumer(settings: Settings, name: str) -> Consumer:
     return Consumer(
         settings.confluent(
             **{
-                "group.id": f"{settings.group(name)}-reader",
+                "group.id": f"{settings.group('reader')}-{name}",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",  # a place that is gone is an error, never silently another one
                 "fetch.wait.max.ms": 50,

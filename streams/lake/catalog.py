@@ -15,12 +15,14 @@ from pathlib import Path
 
 import duckdb
 
+from schemas.alerts import digest
 from schemas.tables import TABLES
 from streams.lake import files, hidden
-from streams.lake.seeds import seed
+from streams.lake.seeds import LakeError, grown, seed
 
 NAME = "catalog.duckdb"
 ZONE = "Asia/Hong_Kong"
+COLUMNS = digest(str((table, *columns)) for table, columns in TABLES.items())
 
 # Where the Parquet is. DuckDB resolves a relative path against the reader's folder, not the catalog's, but
 # the default of `temp_directory` is the database's path + ".tmp": the folder of the catalog that is open, so
@@ -110,7 +112,8 @@ def _define(connection: duckdb.DuckDBPyConnection, root: Path, first: str, zone:
         connection.execute(
             f"create view {table} as select * exclude (filename) {f'replace ({json})' if json else ''} "
             f"from read_parquet([{top} || '{first}', {top} || '*/*/*.parquet'], filename = true, "
-            f"hive_types = {{'date': date, 'hour': bigint}}) where {hidden.condition(state, table, top)}"
+            f"hive_types = {{'date': date, 'hour': bigint}}{_by_name(root, table)}) "
+            f"where {hidden.condition(state, table, top)}"
         )
     scripts = resources.files("streams.lake").joinpath("views").iterdir()
     for script in sorted(scripts, key=lambda path: path.name):
@@ -118,6 +121,12 @@ def _define(connection: duckdb.DuckDBPyConnection, root: Path, first: str, zone:
             connection.execute(script.read_text().replace("{zone}", quoted_zone))
     connection.execute(f"create macro lake_root() as '{quoted}'")
     connection.execute(f"create macro lake_zone() as '{quoted_zone}'")
+    connection.execute(f"create macro lake_columns() as '{COLUMNS}'")
+
+
+def _by_name(root: Path, table: str) -> str:
+    """Files of an earlier version lack columns; then, and only then, every file is asked which it has."""
+    return ", union_by_name = true" if grown(root, table) else ""
 
 
 def connect(root: Path) -> duckdb.DuckDBPyConnection:
@@ -139,11 +148,11 @@ def connect(root: Path) -> duckdb.DuckDBPyConnection:
         publish(root, _zone_of_copy(path))  # somebody has it open to write, as plain `duckdb` does
         return _open(path)
     place, zone = _said(connection)
-    if place == str(root):
+    if place == str(root) and _columns(connection) == COLUMNS:
         return connection
-    try:  # it has moved; only a session to which it is attached would miss it: see _PLACE
+    try:  # it has moved (only a session to which it is attached would miss it: see _PLACE), or is older
         publish(root, zone)
-    except (OSError, duckdb.IOException):
+    except (OSError, duckdb.IOException, LakeError):  # a lake that we may only read
         return connection
     connection.close()
     return _open(path)
@@ -151,13 +160,22 @@ def connect(root: Path) -> duckdb.DuckDBPyConnection:
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(str(path), read_only=True)
-    connection.execute("set TimeZone = 'UTC'")  # what a person reads must not depend on the machine
+    if connection.sql("select current_setting('TimeZone')").fetchall() != [("UTC",)]:  # it may be locked
+        connection.execute("set global TimeZone = 'UTC'")  # what people read must not depend on the machine
     return connection
 
 
 def _said(connection: duckdb.DuckDBPyConnection) -> tuple[str, str]:
     place, zone = connection.sql("select lake_root(), lake_zone()").fetchall()[0]
     return str(place), str(zone)
+
+
+def _columns(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """Return which columns the catalog was made for; None where an earlier version made it."""
+    try:
+        return str(connection.sql("select lake_columns()").fetchall()[0][0])
+    except duckdb.CatalogException:
+        return None
 
 
 def _zone_of_copy(path: Path) -> str:

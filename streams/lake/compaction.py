@@ -145,7 +145,7 @@ def _planned(table: str, top: Path, paths: list[Path], number: int, level: int) 
 
 def _write(top: Path, merge: Merge) -> None:
     """Write the output, in journal order."""
-    tables: list[pa.Table] = []
+    tables: list[pa.Table] = [schema(merge.table).empty_table()]  # older files lack columns added since
     stems: set[str] = set()
     for name in merge.inputs:
         path = top / name
@@ -153,6 +153,6 @@ def _write(top: Path, merge: Merge) -> None:
         stems |= covers(path) if hidden.number(path) else {path.stem.rsplit("-", 2)[0]}
         tables.append(pq.ParquetFile(path).read())
     order = [(column, "ascending") for column in ("partition", "offset", "index")]
-    merged = pa.concat_tables(tables).cast(schema(merge.table)).sort_by(order)
+    merged = pa.concat_tables(tables, promote_options="default").cast(schema(merge.table)).sort_by(order)
     metadata = {**(merged.schema.metadata or {}), COVERS: " ".join(sorted(stems)).encode()}
     files.write_parquet(top / merge.output, merged.replace_schema_metadata(metadata))
