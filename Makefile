@@ -1,4 +1,4 @@
-# make setup | demo | test | unit | lint | arrangements | versions | mutation | rules-table | integration | infra | bench |
+# make setup | demo | test | unit | lint | arrangements | versions | mutation | rules-table | integration | soak | infra | bench |
 # wheel | clean
 # Everything lives in this folder: .venv (the programs) and .fairbook (the local broker and its state).
 # PYTHON=... chooses the interpreter of .venv; TESTS="-k name" goes to pytest.
@@ -9,7 +9,7 @@ BIN := .venv/bin
 export FAIRBOOK_KAFKA_LIBS ?= $(CURDIR)/.fairbook/kafka/libs
 PIP := pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test lint types unit arrangements versions mutation mutation-short rules-table doctest integration infra
+.PHONY: setup demo test lint types unit arrangements versions mutation mutation-short rules-table doctest integration soak infra
 .PHONY: bench python wheel constraints clean
 
 # Java and Maven first: what may be missing is said before the downloads begin.
@@ -69,6 +69,10 @@ infra: .venv/installed
 
 integration: setup
 	$(BIN)/pytest tests/integration $(TESTS)
+
+# What takes too long for every change: a million accounts through a real Kafka.
+soak: setup
+	FAIRBOOK_ACCOUNTS=1000000 $(BIN)/pytest -s tests/integration/test_many_accounts.py
 
 python:
 	@command -v $(PYTHON) >/dev/null \
