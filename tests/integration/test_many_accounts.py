@@ -55,7 +55,7 @@ def test_many_accounts(broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         }
         assert same(pipeline.said("alerts"), expected.alerts, "alerts") > 0
         print(
-            f"{len(facts):,} facts, {pipeline.settings.partitions} times: ready in {ready - began:.0f} s, worked "
-            f"off in {settled - ready:.0f} s, ready again in {again - settled:.0f} s; MiB {memory}"
+            f"{len(facts):,} facts, {pipeline.settings.partitions} times: ready in {ready - began:.0f} s, "
+            f"worked off in {settled - ready:.0f} s, ready again in {again - settled:.0f} s; MiB {memory}"
         )
         pipeline.stop()
