@@ -6,9 +6,12 @@ tests/checks/test_agreement.py.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from answers import answers, markets, prepared_cases
+from answers import EVERYTHING, answers, markets, prepared_cases
 from scenario import Comparison
+from test_client_priority_memory import test_a_short_memory_gives_the_same_answers as short_memory
 
 from detectors.registry import RULES
 
@@ -31,3 +34,8 @@ def test_generated_markets_come_out_as_the_oracles_say() -> None:
         compared += len(expected)
     print(f"compared {compared} outputs")
     assert compared > 0
+
+
+@pytest.mark.skipif(not EVERYTHING, reason="takes seconds: for what all else lets live")
+def test_a_short_memory_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short_memory(100, tmp_path, monkeypatch)

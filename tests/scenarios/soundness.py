@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, get_args
@@ -14,6 +15,7 @@ from schemas.alerts import Alert, Evidence, Severity
 
 UNITS = {"base", "quote", "count", "bps", "%", "ns", "ratio"}
 NAMES = {"order": ("order_id",), "trade": ("trade_id", "orig_trade_id"), "quote": ("quote_id", "account")}
+_NUMBER = re.compile(r"-?\d+(\.\d+)?").fullmatch
 Records = dict[tuple[str, str], set[int]]  # (kind, id) -> the seqs at which the venue's record names it
 
 
@@ -53,6 +55,9 @@ def unsound(alert: Alert, known: Records, rulebook: Rulebook) -> list[str]:
     """Return, in words, what cannot be true of an alert."""
     rule, wrong = RULES[alert.rule], []
     wrong += [f"evidence {item} is not in the record" for item in alert.evidence if not _there(item, known)]
+    decimals = {name for name, value in alert.measures.items() if isinstance(value, str) and _NUMBER(value)}
+    if bare := decimals - alert.units.keys():  # whole numbers may be counts and seqs
+        wrong.append(f"decimals without a unit: {sorted(bare)}")
     if strange := alert.units.keys() - alert.measures.keys():
         wrong.append(f"units of what is not measured: {sorted(strange)}")
     if strange := set(alert.units.values()) - UNITS:
