@@ -93,7 +93,7 @@ wheel: .venv/installed
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/$(PIP) -c constraints.txt "$$(ls build/wheel/*.whl)[dev]"
-	cp -R pyproject.toml README.md Makefile tests build/wheel/
+	cp -R pyproject.toml constraints.txt README.md CONTRIBUTING.md Makefile tests build/wheel/
 	cd build/wheel && venv/bin/python -c "import importlib.metadata as m; d = m.packages_distributions(); \
 	  assert all(d[p] == ['fairbook'] for p in ('streams', 'detectors', 'schemas')), d" && venv/bin/pytest tests/unit $(TESTS)
 
