@@ -8,7 +8,7 @@ from importlib import metadata
 
 import typer
 
-from streams.commands import ask, operate, publish, report
+from streams.commands import ask, lake, operate, publish, report
 
 app = typer.Typer(
     name="fairbook",
@@ -27,6 +27,7 @@ for name, group, panel in (
     ("reference", publish.reference, _FEED),
     ("ingest", publish.ingest, _FEED),
     ("recording", publish.recording, _FEED),
+    ("lake", lake.lake, _RUN),
     ("alerts", ask.alerts, _ASK),
     ("report", report.report, _ASK),
 ):
@@ -69,7 +70,7 @@ def main() -> None:
     from detectors.rulebook import RulebookError
     from streams.feed import FeedError
     from streams.kafka_jars import BrokerError
-    from streams.lake.seeds import LakeError
+    from streams.lake.stamp import LakeError
     from streams.reference_data import ReferenceDataError
     from streams.settings import SettingsError
     from streams.sources.recording import RecordingError

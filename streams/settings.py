@@ -28,6 +28,7 @@ PARTITIONS = "FAIRBOOK_PARTITIONS"
 SLOT = "FAIRBOOK_SLOT"
 SNAPSHOTS = "FAIRBOOK_SNAPSHOTS"
 HTTP = "FAIRBOOK_HTTP"
+RETENTION = "FAIRBOOK_RETENTION"
 
 DEFAULT_STATE = Path(".fairbook")
 DEFAULT_PARTITIONS = 8
@@ -53,6 +54,7 @@ class Settings:
     snapshots   path or URL of the workers' snapshots: all workers of a kind must reach the same
     properties  librdkafka properties of the cluster, checked; holds secrets, never printed
     http        HOST:PORT at which a worker answers /metrics and /healthz; port 0: a free one
+    retention   file of how long the lake keeps its rows (infra/retention.toml); None: for ever
     properties_file  where they were read, for a process that we start: secrets go on no command line
     """
 
@@ -64,6 +66,7 @@ class Settings:
     slot: int | None = None
     snapshots: str = str(DEFAULT_STATE / "snapshots")
     http: str = DEFAULT_HTTP
+    retention: Path | None = None
     properties: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     properties_file: Path | None = None
 
@@ -139,6 +142,7 @@ def load(
         slot=_slot(env.get(SLOT)),
         snapshots=_snapshots(env.get(SNAPSHOTS) or str(folder / "snapshots")),
         http=_listening(http or env.get(HTTP) or DEFAULT_HTTP),
+        retention=_path(env, RETENTION),
         properties=MappingProxyType(properties),
         properties_file=file,
     )
