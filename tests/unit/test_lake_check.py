@@ -40,10 +40,12 @@ def found(root: Path) -> set[str]:
     return {finding.kind for finding in check.run(root).findings}
 
 
-def data(root: Path, table: str = "orders", compacted: bool = False) -> Path:
+def data(root: Path, table: str = "orders", compacted: bool | None = None) -> Path:
     """The largest file of a table."""
     paths = [path for path in root.glob(f"{table}/*/*/*.parquet") if not path.name.startswith("seed-")]
-    return max((p for p in paths if (hidden.number(p) > 0) is compacted), key=lambda p: p.stat().st_size)
+    return max(
+        (p for p in paths if compacted in (None, hidden.number(p) > 0)), key=lambda p: p.stat().st_size
+    )
 
 
 def named(path: Path) -> Path:
@@ -64,6 +66,11 @@ def one_row_less(path: Path) -> None:
     named(path)
 
 
+def twice(root: Path) -> None:
+    path = data(root)
+    shutil.copy(path, path.with_name(f"copy-{path.name.rpartition('-')[2]}"))
+
+
 def old_position(root: Path) -> None:
     with crashing():
         land(root / "old", FEED[:2], every=1)
@@ -74,11 +81,7 @@ def old_position(root: Path) -> None:
 DAMAGE: dict[str, tuple[set[str], Callable[[Path], object]]] = {
     "a file is gone": ({"rows"}, lambda root: data(root).unlink()),
     "a compacted file is gone": ({"rows"}, lambda root: data(root, "journal_marks", True).unlink()),
-    "a file is there twice": (
-        {"rows", "offsets"},
-        lambda root: shutil.copy(data(root), named(Path(shutil.copy(data(root), data(root).with_name(
-            "other-0-" + "0" * 20 + "-" + "0" * 20 + "-x.parquet"))))),
-    ),
+    "a file is there twice": ({"rows", "offsets"}, twice),
     "cut off": ({"checksum", "columns"}, lambda root: data(root).write_bytes(data(root).read_bytes()[:-9])),
     "a wrong type": ({"columns"}, lambda root: retyped(data(root))),
     "a row less": ({"offsets"}, lambda root: one_row_less(data(root))),
