@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import traceback
-from importlib import metadata
 
 import typer
 
-from streams.commands import ask, lake, operate, publish, report
+from streams import build
+from streams.commands import access, ask, lake, operate, publish, report
 
 app = typer.Typer(
     name="fairbook",
@@ -18,6 +18,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
 )
+
+operate.topics.command("acls")(access.topics_acls)
 
 _RUN, _FEED, _ASK = "Run it", "Feed it", "Ask it"
 
@@ -50,14 +52,18 @@ for command, panel in (
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"fairbook {metadata.version('fairbook')}")
+        print(f"fairbook {build.version()} ({build.build()})")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
     version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print it and leave."
+        False,
+        "--version",
+        callback=_version,
+        is_eager=True,
+        help="Print it, and of which commit it is.",
     ),
 ) -> None:
     pass
@@ -77,10 +83,15 @@ def main() -> None:
 
     refusals = (
         SettingsError, BrokerError, FeedError, RecordingError, ReferenceDataError, RulebookError, LakeError,
-        KafkaException, OSError,
+        OSError,
     )  # fmt: skip
     try:
         app()
+    except KafkaException as error:
+        from streams.topics import reason
+
+        print(f"fairbook: {reason(error)}", file=sys.stderr)
+        sys.exit(1)
     except refusals as error:
         print(f"fairbook: {error}", file=sys.stderr)
         sys.exit(1)

@@ -76,6 +76,8 @@ class LandPartition:
                 if isinstance(data, bytes)
             }
             self.writer.run = headers.get("ce_run", "")
+            self.writer.version = headers.get("ce_fairbookversion")
+            self.writer.build = headers.get("ce_fairbookbuild")
             position = Position(
                 int(headers.get("ce_journalpartition", self.number)),
                 int(headers.get("ce_journaloffset", offset)),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import time
-import traceback
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import IO
@@ -53,8 +53,8 @@ class Upkeep:
             self._due = now + PAUSE
             self.close()
         except Exception:
-            traceback.print_exc()
-            worker.log("land", "upkeep stopped at the error above until the next start; landing goes on")
+            text = "upkeep stopped at an error until the next start; landing goes on"
+            worker.log("land", text, level=logging.ERROR, error=True)
             self.stopped = True
             self.close()
         finally:

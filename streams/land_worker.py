@@ -17,7 +17,7 @@ from types import FrameType
 import duckdb
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streams import land_partition, tail, worker
+from streams import acls, land_partition, tail, worker
 from streams.lake import catalog, files, position, stamp, trouble
 from streams.lake.seeds import seed
 from streams.lake.stamp import LakeError
@@ -270,6 +270,7 @@ def _member(settings: Settings, place: worker.Membership) -> Consumer:
 
 def run(settings: Settings) -> None:
     """Run a land worker until it is told to stop."""
+    acls.require(settings, STAGE)
     worker.check_topics(settings, STAGE)
     with worker.membership(settings, STAGE) as place:
         reader = _member(settings, place)
@@ -280,5 +281,4 @@ def run(settings: Settings) -> None:
             with Watch(settings, STAGE, place.slot, stages.Land(land)) as watch:
                 land.run(watch.beat)
         except LakeError as error:
-            worker.log(STAGE, str(error))
-            sys.exit(1)
+            worker.leave(STAGE, str(error))

@@ -7,6 +7,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from streams import logs
 from streams.settings import Settings
 
 SECONDS = 20.0
@@ -23,7 +24,7 @@ def consumer(settings: Settings, name: str, **more: Any) -> Consumer:
     return Consumer(
         settings.confluent(
             **{
-                "group.id": f"{settings.group(name)}-reader",
+                "group.id": f"{settings.group('reader')}-{name}",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",  # a place that is gone is an error, never silently another one
                 "fetch.wait.max.ms": 50,
@@ -31,7 +32,8 @@ def consumer(settings: Settings, name: str, **more: Any) -> Consumer:
                 "fetch.message.max.bytes": 16 * 1024 * 1024,
                 **more,
             }
-        )
+        ),
+        logger=logs.KAFKA,
     )
 
 

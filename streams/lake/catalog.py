@@ -16,6 +16,7 @@ import duckdb
 from schemas.tables import TABLES
 from streams.lake import files, hidden, stamp
 from streams.lake.seeds import Seed, seed
+from streams.lake.stamp import LakeError
 
 NAME = "catalog.duckdb"
 ZONE = "Asia/Hong_Kong"
@@ -137,7 +138,7 @@ def connect(root: Path) -> duckdb.DuckDBPyConnection:
     # published it: it has not all of our views.
     try:
         publish(root)
-    except (OSError, duckdb.IOException):
+    except (OSError, duckdb.IOException, LakeError):  # a lake that we may only read
         return connection
     connection.close()
     return _open(path)
@@ -145,7 +146,8 @@ def connect(root: Path) -> duckdb.DuckDBPyConnection:
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(str(path), read_only=True)
-    connection.execute("set TimeZone = 'UTC'")  # what a person reads must not depend on the machine
+    if connection.sql("select current_setting('TimeZone')").fetchall() != [("UTC",)]:  # it may be locked
+        connection.execute("set global TimeZone = 'UTC'")  # what people read must not depend on the machine
     return connection
 
 

@@ -24,6 +24,7 @@ from schemas.journal import (
 )
 from schemas.metrics import ClientPriorityHarm, SpreadMinute
 from schemas.tables import to_arrow
+from streams import build as fairbook
 from streams.lake import catalog, files, ranges, rows
 from streams.lake.position import Landed
 
@@ -53,6 +54,8 @@ class LakeWriter:
     ) -> None:
         self.root = root
         self.run = run
+        self.version: str | None = fairbook.version()
+        self.build: str | None = fairbook.build()
         self.stem = stem
         self.sequences: dict[str, Sequence] = dict(sequences or {})
         self.times: dict[str, int] = dict(times or {})
@@ -91,7 +94,9 @@ class LakeWriter:
     def decided(self, position: Position, output: Output) -> None:
         """Turn an alert's revision or a metrics row into a row."""
         if isinstance(output, Alert):
-            self._add("alert_revisions", output.ts, rows.alert(output, position, self.run))
+            self._add(
+                "alert_revisions", output.ts, rows.alert(output, position, self.run, self.version, self.build)
+            )
         else:
             table, row = rows.metric(output, position, self.run)
             self._add(table, _metric_ts(output), row)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
+from streams import logs
 from streams.watch.reading import Part, Reading, Reason, Sample, Source, Trouble
 
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ class Land:
 
     def __init__(self, worker: LandWorker) -> None:
         self.worker = worker
-        quiet = logging.Logger("fairbook.land.probe", level=logging.CRITICAL)
-        self._admin = AdminClient(worker.settings.confluent(), logger=quiet)
+        self._admin = AdminClient(worker.settings.confluent(), logger=logs.KAFKA)
         self._heard = time.time_ns()
         self._asked = 0.0
 
@@ -113,6 +112,7 @@ class Land:
     def _ask(self) -> int:
         if time.monotonic() - self._asked >= ASK_SECONDS:
             self._asked = time.monotonic()
+            self._admin.poll(0)  # hands its log lines over
             try:
                 self._admin.list_topics(self.worker.settings.topic("journal"), timeout=ANSWER_SECONDS)
                 self._heard = time.time_ns()
