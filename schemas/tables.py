@@ -142,9 +142,6 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
 }
 
-# Columns that lakes of earlier versions lack: there they read as null.
-ADDED: dict[str, tuple[str, ...]] = {"alert_revisions": ("fairbook_version", "fairbook_build")}
-
 
 def schema(table: str) -> pa.Schema:
     """Return the Arrow schema of a table; `"time"` columns are followed by their exact `_ns` twin."""

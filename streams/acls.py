@@ -71,7 +71,12 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = MappingProxyType(
             Grant("group", "fairbook-detect", ("Read",)),
             READERS,
         ),
-        "land": (*_topics("journal alerts metrics", "Read"), READERS),
+        "land": (
+            *_topics("journal alerts metrics", "Read"),
+            *_topics("orders trades quotes reference", "Describe"),
+            Grant("group", "fairbook-land", ("Read",)),
+            READERS,
+        ),
         "alerts": (*_topics("alerts", "Read"), Grant("group", "alerts", ("Read",), prefixed=True)),
         "status": (
             *_topics("orders trades quotes journal alerts metrics", "Describe"),

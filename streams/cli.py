@@ -8,7 +8,7 @@ import traceback
 import typer
 
 from streams import build
-from streams.commands import access, ask, operate, publish, report
+from streams.commands import access, ask, lake, operate, publish, report
 
 app = typer.Typer(
     name="fairbook",
@@ -29,6 +29,7 @@ for name, group, panel in (
     ("reference", publish.reference, _FEED),
     ("ingest", publish.ingest, _FEED),
     ("recording", publish.recording, _FEED),
+    ("lake", lake.lake, _RUN),
     ("alerts", ask.alerts, _ASK),
     ("report", report.report, _ASK),
 ):
@@ -75,7 +76,7 @@ def main() -> None:
     from detectors.rulebook import RulebookError
     from streams.feed import FeedError
     from streams.kafka_jars import BrokerError
-    from streams.lake.seeds import LakeError
+    from streams.lake.stamp import LakeError
     from streams.reference_data import ReferenceDataError
     from streams.settings import SettingsError
     from streams.sources.recording import RecordingError

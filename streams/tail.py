@@ -19,8 +19,8 @@ class Expired(RuntimeError):
     """What has to be read is no longer on the broker."""
 
 
-def consumer(settings: Settings, name: str) -> Consumer:
-    """Return a consumer that commits nothing."""
+def consumer(settings: Settings, name: str, **more: Any) -> Consumer:
+    """Return a consumer that commits nothing; `more`: properties on top."""
     return Consumer(
         settings.confluent(
             **{
@@ -30,6 +30,7 @@ def consumer(settings: Settings, name: str) -> Consumer:
                 "fetch.wait.max.ms": 50,
                 "fetch.queue.backoff.ms": 2,
                 "fetch.message.max.bytes": 16 * 1024 * 1024,
+                **more,
             }
         ),
         logger=logs.KAFKA,

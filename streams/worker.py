@@ -80,6 +80,13 @@ def leave(stage: str, message: str) -> NoReturn:
     logs.refuse(stage, message)
 
 
+def check_topics(settings: Settings, stage: str) -> None:
+    """Leave (status 1) if the topics are wrong."""
+    errors = [finding for finding in topics.check(settings) if finding.level == "error"]
+    if errors:
+        leave(stage, "; ".join(f"topic {finding.topic} {finding.text}" for finding in errors))
+
+
 def snapshot_store(settings: Settings, stage: str) -> Snapshots:
     """Check the topics and return the store of this journal's snapshots; leave if they are wrong (status 1).
 
@@ -87,9 +94,7 @@ def snapshot_store(settings: Settings, stage: str) -> Snapshots:
     or of another cluster, no snapshot can be taken for ours.
     """
     acls.require(settings, stage)
-    errors = [finding for finding in topics.check(settings) if finding.level == "error"]
-    if errors:
-        leave(stage, "; ".join(f"topic {finding.topic} {finding.text}" for finding in errors))
+    check_topics(settings, stage)
     name = settings.topic("journal")
     admin = AdminClient(settings.confluent(), logger=logs.KAFKA)
     described = admin.describe_topics(TopicCollection([name]), request_timeout=20)[name].result()

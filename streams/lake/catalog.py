@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
-import shutil
-import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import duckdb
 
-from schemas.alerts import digest
 from schemas.tables import TABLES
-from streams.lake import files, hidden
-from streams.lake.seeds import LakeError, grown, seed
+from streams.lake import files, hidden, stamp
+from streams.lake.seeds import Seed, seed
+from streams.lake.stamp import LakeError
 
 NAME = "catalog.duckdb"
 ZONE = "Asia/Hong_Kong"
-COLUMNS = digest(str((table, *columns)) for table, columns in TABLES.items())
 
 # Where the Parquet is. DuckDB resolves a relative path against the reader's folder, not the catalog's, but
 # the default of `temp_directory` is the database's path + ".tmp": the folder of the catalog that is open, so
@@ -40,8 +37,8 @@ def zone_of(rulebook_text: str) -> str:
     return str(zone)
 
 
-def publish(root: Path, zone: str = ZONE) -> Path:
-    """Write `catalog.duckdb` into the lake at `root` and return its path.
+def publish(root: Path, zone: str | None = None) -> Path:
+    """Write `catalog.duckdb` into the lake at `root` and return its path; `zone`: None: as it was.
 
     It may be moved with the lake and opened from anywhere (see `_PLACE`). Readers that have the old one open
     keep it.
@@ -50,12 +47,12 @@ def publish(root: Path, zone: str = ZONE) -> Path:
     files.make_folder(root)
     path = root / NAME
     unfinished = root / f"catalog.{os.getpid()}.unfinished"
-    with _alone(root):
-        first = seed(root)
+    with files.alone(root):  # one at a time: the last one must know all that is hidden
+        seeds = seed(root, zone)
         unfinished.unlink(missing_ok=True)
         with duckdb.connect(str(unfinished)) as connection:
             connection.execute("begin")  # each view by itself would wait for the disk
-            _define(connection, root, first, zone)
+            _define(connection, root, seeds, _zone(root))
             connection.execute("commit")
         if path.exists() and (root / hidden.FOLDER).is_dir():  # for `in_use`
             os.link(path, root / hidden.FOLDER / f"old-{time.time_ns()}-{os.getpid()}.duckdb")
@@ -64,15 +61,9 @@ def publish(root: Path, zone: str = ZONE) -> Path:
     return path
 
 
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Publish one at a time: the last one must know all that is hidden."""
-    descriptor = os.open(root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _zone(root: Path) -> str:
+    known = stamp.load(root)
+    return known.zone or ZONE if known else ZONE
 
 
 def in_use(root: Path, settle: float) -> bool:
@@ -100,7 +91,7 @@ def _locked(path: Path) -> bool:
     return False
 
 
-def _define(connection: duckdb.DuckDBPyConnection, root: Path, first: str, zone: str) -> None:
+def _define(connection: duckdb.DuckDBPyConnection, root: Path, seeds: dict[str, Seed], zone: str) -> None:
     quoted, quoted_zone = str(root).replace("'", "''"), zone.replace("'", "''")
     place = _PLACE.format(name=NAME, root=quoted)
     state = hidden.load(root)
@@ -111,22 +102,15 @@ def _define(connection: duckdb.DuckDBPyConnection, root: Path, first: str, zone:
         # lake's (two are attached to one session), there is no such file, and no wrong answer.
         connection.execute(
             f"create view {table} as select * exclude (filename) {f'replace ({json})' if json else ''} "
-            f"from read_parquet([{top} || '{first}', {top} || '*/*/*.parquet'], filename = true, "
-            f"hive_types = {{'date': date, 'hour': bigint}}{_by_name(root, table)}) "
-            f"where {hidden.condition(state, table, top)}"
+            f"from read_parquet([{top} || '{seeds[table].path}', {top} || '*/*/*.parquet'], "
+            f"filename = true, union_by_name = {str(seeds[table].mixed).lower()}, "
+            f"hive_types = {{'date': date, 'hour': bigint}}) where {hidden.condition(state, table, top)}"
         )
-    scripts = resources.files("streams.lake").joinpath("views").iterdir()
-    for script in sorted(scripts, key=lambda path: path.name):
-        if script.name.endswith(".sql"):
-            connection.execute(script.read_text().replace("{zone}", quoted_zone))
+    for script in _scripts():
+        connection.execute(script.read_text(encoding="utf-8").replace("{zone}", quoted_zone))
     connection.execute(f"create macro lake_root() as '{quoted}'")
     connection.execute(f"create macro lake_zone() as '{quoted_zone}'")
-    connection.execute(f"create macro lake_columns() as '{COLUMNS}'")
-
-
-def _by_name(root: Path, table: str) -> str:
-    """Files of an earlier version lack columns; then, and only then, every file is asked which it has."""
-    return ", union_by_name = true" if grown(root, table) else ""
+    connection.execute(f"create macro lake_edition() as '{_edition()}'")
 
 
 def connect(root: Path) -> duckdb.DuckDBPyConnection:
@@ -138,6 +122,7 @@ def connect(root: Path) -> duckdb.DuckDBPyConnection:
     path = root / NAME
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: expected a lake; the folder does not exist")
+    stamp.load(root)  # refuses one of a newer version
     if not path.exists():
         publish(root)
     try:
@@ -145,13 +130,14 @@ def connect(root: Path) -> duckdb.DuckDBPyConnection:
     except duckdb.IOException as error:
         if "lock" not in str(error):
             raise
-        publish(root, _zone_of_copy(path))  # somebody has it open to write, as plain `duckdb` does
+        publish(root)  # somebody has it open to write, as plain `duckdb` does
         return _open(path)
-    place, zone = _said(connection)
-    if place == str(root) and _columns(connection) == COLUMNS:
+    if _said(connection) == (str(root), _edition()):
         return connection
-    try:  # it has moved (only a session to which it is attached would miss it: see _PLACE), or is older
-        publish(root, zone)
+    # It has moved (only a session to which it is attached would miss it: see _PLACE), or an older version
+    # published it: it has not all of our views.
+    try:
+        publish(root)
     except (OSError, duckdb.IOException, LakeError):  # a lake that we may only read
         return connection
     connection.close()
@@ -166,20 +152,19 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _said(connection: duckdb.DuckDBPyConnection) -> tuple[str, str]:
-    place, zone = connection.sql("select lake_root(), lake_zone()").fetchall()[0]
-    return str(place), str(zone)
-
-
-def _columns(connection: duckdb.DuckDBPyConnection) -> str | None:
-    """Return which columns the catalog was made for; None where an earlier version made it."""
     try:
-        return str(connection.sql("select lake_columns()").fetchall()[0][0])
-    except duckdb.CatalogException:
-        return None
+        place, edition = connection.sql("select lake_root(), lake_edition()").fetchall()[0]
+    except duckdb.CatalogException:  # published before there was an edition
+        return "", ""
+    return str(place), str(edition)
 
 
-def _zone_of_copy(path: Path) -> str:
-    with tempfile.TemporaryDirectory(prefix="fairbook-") as folder:
-        copy = shutil.copyfile(path, Path(folder) / "copy.duckdb")
-        with duckdb.connect(str(copy), read_only=True) as connection:
-            return _said(connection)[1]
+def _edition() -> str:
+    """Return a digest of what makes the views: tables and scripts."""
+    text = [repr(sorted(TABLES.items())), *(path.read_text(encoding="utf-8") for path in _scripts())]
+    return hashlib.blake2b("\n".join(text).encode(), digest_size=8).hexdigest()
+
+
+def _scripts() -> list[Traversable]:
+    scripts = resources.files("streams.lake").joinpath("views").iterdir()
+    return sorted((path for path in scripts if path.name.endswith(".sql")), key=lambda path: path.name)
