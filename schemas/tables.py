@@ -75,7 +75,7 @@ _ALERT = (
     "evidence:evidence "
     "measures:json units:json harm_qty:quantity harm_notional:notional narrative dq_degraded:bool "
     "late_reference:bool "
-    "ce_id run partition:int offset:int index:int"
+    "ce_id run fairbook_version fairbook_build partition:int offset:int index:int"
 )
 _DEPTH = " ".join(
     f"{side}_depth_{band}bps_base{suffix}:price {side}_depth_{band}bps_quote{suffix}:notional"

@@ -20,7 +20,7 @@ from schemas import codec
 from schemas.alerts import Alert, digest, timestamp
 from schemas.journal import Position
 from streams import app as apps
-from streams import tail, worker
+from streams import build, tail, worker
 from streams.settings import Settings
 from streams.snapshots import Snapshots
 from streams.watch import stages
@@ -346,6 +346,8 @@ def envelope(output: Output, identity: str, position: Position, run: str) -> Owe
         "ce_journaloffset": str(position.offset),
         "ce_journalindex": str(position.index),
         "ce_run": run,
+        "ce_fairbookversion": build.version(),
+        "ce_fairbookbuild": build.build(),
     }
     if isinstance(output, Alert):
         headers["ce_time"] = timestamp(output.ts)

@@ -63,13 +63,11 @@ def start(
 
 def running_here(settings: Settings) -> dict[Slot, str]:
     """Return the process ids of the workers of this state folder that run, by their locks."""
-    found = {
+    return {
         Slot(stage, number): pid
-        for stage in ("tag", "detect")
+        for stage in STAGES
         for number, pid in worker.running(settings, stage).items()
     }
-    land = worker.holder(settings.lake / "_landed", "land")
-    return found | ({Slot("land", 0): land} if land else {})
 
 
 class Workers:

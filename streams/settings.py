@@ -28,6 +28,7 @@ PARTITIONS = "FAIRBOOK_PARTITIONS"
 SLOT = "FAIRBOOK_SLOT"
 SNAPSHOTS = "FAIRBOOK_SNAPSHOTS"
 HTTP = "FAIRBOOK_HTTP"
+RETENTION = "FAIRBOOK_RETENTION"
 LOG_FORMAT = "FAIRBOOK_LOG_FORMAT"
 
 DEFAULT_STATE = Path(".fairbook")
@@ -55,6 +56,7 @@ class Settings:
     properties  librdkafka properties of the cluster, checked; holds secrets, never printed
     log_format  of `up` and the workers: "text" or "json"
     http        HOST:PORT at which a worker answers /metrics and /healthz; port 0: a free one
+    retention   file of how long the lake keeps its rows (infra/retention.toml); None: for ever
     properties_file  where they were read, for a process that we start: secrets go on no command line
     """
 
@@ -66,6 +68,7 @@ class Settings:
     slot: int | None = None
     snapshots: str = str(DEFAULT_STATE / "snapshots")
     http: str = DEFAULT_HTTP
+    retention: Path | None = None
     log_format: str = "text"
     properties: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     properties_file: Path | None = None
@@ -144,6 +147,7 @@ def load(
         slot=_slot(env.get(SLOT)),
         snapshots=_snapshots(env.get(SNAPSHOTS) or str(folder / "snapshots")),
         http=_listening(http or env.get(HTTP) or DEFAULT_HTTP),
+        retention=_path(env, RETENTION),
         log_format=_log_format(log_format or env.get(LOG_FORMAT) or "text"),
         properties=MappingProxyType(properties),
         properties_file=file,

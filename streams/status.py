@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from schemas.events import SOURCE_TOPICS
 from streams import feed, land_worker, tail
+from streams.lake import position
 from streams.settings import Settings
 
 READS = {"tag": SOURCE_TOPICS, "detect": ("journal",)}
@@ -38,7 +39,7 @@ def places(settings: Settings) -> list[Place]:
         ends = {topic: feed.ends(reader, settings, topic) for topic in (*SOURCE_TOPICS, *land_worker.TOPICS)}
         for stage, names in READS.items():
             found += _committed(settings, stage, {topic: ends[topic] for topic in names})
-        landed = land_worker.landed(settings.lake)
+        landed = position.landed(settings.lake)
         for topic in land_worker.TOPICS:
             for partition, end in ends[topic].items():
                 found.append(Place("land", topic, partition, landed.get((topic, partition), 0), end))

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from streams import logs, topics
+from streams import acls, logs, topics
 from streams.settings import Settings
 from streams.snapshots import Snapshots
 
@@ -80,15 +80,21 @@ def leave(stage: str, message: str) -> NoReturn:
     logs.refuse(stage, message)
 
 
+def check_topics(settings: Settings, stage: str) -> None:
+    """Leave (status 1) if the topics are wrong."""
+    errors = [finding for finding in topics.check(settings) if finding.level == "error"]
+    if errors:
+        leave(stage, "; ".join(f"topic {finding.topic} {finding.text}" for finding in errors))
+
+
 def snapshot_store(settings: Settings, stage: str) -> Snapshots:
     """Check the topics and return the store of this journal's snapshots; leave if they are wrong (status 1).
 
     Its folder is named after the journal's id on the cluster: of a journal that was deleted and made again,
     or of another cluster, no snapshot can be taken for ours.
     """
-    errors = [finding for finding in topics.check(settings) if finding.level == "error"]
-    if errors:
-        leave(stage, "; ".join(f"topic {finding.topic} {finding.text}" for finding in errors))
+    acls.require(settings, stage)
+    check_topics(settings, stage)
     name = settings.topic("journal")
     admin = AdminClient(settings.confluent(), logger=logs.KAFKA)
     described = admin.describe_topics(TopicCollection([name]), request_timeout=20)[name].result()
@@ -97,14 +103,6 @@ def snapshot_store(settings: Settings, stage: str) -> Snapshots:
         return Snapshots(settings.snapshots, f"{name}-{identity}", stage, lambda line: log(stage, line))
     except ValueError as error:
         leave(stage, f"snapshots {settings.snapshots}: expected a folder or a URL such as s3://...: {error}")
-
-
-# A broker that has just started has yet to find out who looks after a group.
-MOVING = (
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-)
 
 
 class Membership:
@@ -135,7 +133,7 @@ class Membership:
                 code = error.args[0].code()
                 if code == KafkaError.GROUP_ID_NOT_FOUND:
                     return None
-                if code not in MOVING or time.monotonic() > deadline:
+                if code not in topics.MOVING or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
                 continue

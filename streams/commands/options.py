@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from rich.progress import (
 from rich.text import Text
 
 from streams import settings as places
+from streams.kafka_properties import exposed
 from streams.settings import Settings
 
 _CLUSTER = "Where the pipeline is"
@@ -134,7 +136,11 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapper(*arguments: Any, **values: Any) -> Any:
         where = {name: values.pop(name) for name in (*_SHARED, *_OWN & values.keys())}
-        return command(places.load(**where), *arguments, **values)
+        settings = places.load(**where)
+        if settings.properties_file is not None:
+            for sentence in exposed(settings.properties_file, settings.properties):
+                print(f"note: {sentence}", file=sys.stderr)
+        return command(settings, *arguments, **values)
 
     parameters = [
         item.replace(annotation=hints[name]) for name, item in own.parameters.items() if name != "settings"

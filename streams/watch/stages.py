@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -72,22 +71,6 @@ def detect(worker: DetectWorker) -> Reading:
     return Reading(worker.ready, sources, parts, samples, [], max(heard, default=None))
 
 
-class Compaction:
-    """Time spent on compaction."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    @contextmanager
-    def step(self) -> Iterator[None]:
-        """Time a step."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds += time.monotonic() - began
-
-
 class Land:
     """Reads a land worker."""
 
@@ -110,18 +93,30 @@ class Land:
             gathered += part.writer.gathered
         samples = [
             Sample("fairbook_gathered_rows", gathered),
-            Sample("fairbook_compaction_seconds", worker.compaction.seconds),
+            Sample("fairbook_compaction_seconds", worker.upkeep.seconds),
         ]
-        troubles = []
-        compactor = worker.compactor
-        if compactor is None:
-            text = "an error stopped it: see the log; landing goes on"
-            troubles.append(Trouble(Reason.COMPACTION_STOPPED, text))
-        else:
+        compactor = worker.upkeep.compactor
+        if compactor is not None:
             hidden = sum(map(len, compactor.state.paths.values()))
             samples.append(Sample("fairbook_compactions", compactor.state.number))
             samples.append(Sample("fairbook_compacted_files_kept", hidden))
+        troubles = list(_land_troubles(worker))
         return Reading(worker.ready, sources, parts, samples, troubles, self.probe.heard())
+
+
+def _land_troubles(worker: LandWorker) -> Iterator[Trouble]:
+    if worker.failure is not None:
+        yield Trouble(Reason.LAKE_FAILING, worker.failure)
+    if worker.held:
+        by = ", ".join(
+            f"{topic} {number}: process {pid}" for (topic, number), pid in sorted(worker.held.items())
+        )
+        yield Trouble(
+            Reason.PARTITION_HELD,
+            f"held by processes that are no more in the group, do they stand still? {by}",
+        )
+    if worker.upkeep.stopped:
+        yield Trouble(Reason.COMPACTION_STOPPED, "an error stopped it: see the log; landing goes on")
 
 
 def _known_end(worker: LandWorker, topic: str, number: int) -> int | None:

@@ -88,10 +88,10 @@ CASES: dict[Reason, tuple[Looked, Looked]] = {
         look(well(samples=[Sample("fairbook_series_anew", 0)])),
     ),
     Reason.RULE_FAILING: (look(failing(1)), look(failing(0))),
-    Reason.COMPACTION_STOPPED: (
-        look(well(troubles=[Trouble(Reason.COMPACTION_STOPPED, "an error")])),
-        look(well()),
-    ),
+    **{
+        told: (look(well(troubles=[Trouble(told, "an error")])), look(well()))
+        for told in (Reason.COMPACTION_STOPPED, Reason.LAKE_FAILING, Reason.PARTITION_HELD)
+    },
 }
 
 
