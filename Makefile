@@ -1,14 +1,17 @@
-# make setup | demo | test | unit | lint | arrangements | versions | mutation | rules-table | integration | bench | wheel | clean
+# make setup | demo | test | unit | lint | arrangements | versions | mutation | rules-table | integration | soak | infra |
+# bench | wheel | audit | clean
 # Everything lives in this folder: .venv (the programs) and .fairbook (the local broker and its state).
 # PYTHON=... chooses the interpreter of .venv; TESTS="-k name" goes to pytest.
 
 PYTHON ?= python3
 TESTS ?=
+PINS ?= constraints.txt
 BIN := .venv/bin
 export FAIRBOOK_KAFKA_LIBS ?= $(CURDIR)/.fairbook/kafka/libs
 PIP := pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test lint types unit arrangements versions mutation mutation-short rules-table doctest integration bench python wheel constraints clean
+.PHONY: setup demo test lint types unit arrangements versions mutation mutation-short rules-table doctest integration soak
+.PHONY: infra bench python wheel audit constraints clean
 
 # Java and Maven first: what may be missing is said before the downloads begin.
 setup: $(FAIRBOOK_KAFKA_LIBS)/pom.sha256 .venv/installed
@@ -60,8 +63,17 @@ rules-table: .venv/installed
 doctest: .venv/installed
 	$(BIN)/pytest --doctest-modules schemas detectors $(TESTS)
 
+# Units, manifests, rules and dashboards, by the checkers of whoever reads them (also promtool, systemd-analyze).
+infra: .venv/installed
+	$(BIN)/$(PIP) -c constraints.txt -e '.[dev,infra]'
+	FAIRBOOK_INFRA=1 $(BIN)/pytest tests/checks/test_infra.py $(TESTS)
+
 integration: setup
 	$(BIN)/pytest tests/integration $(TESTS)
+
+# What takes too long for every change: a million accounts through a real Kafka.
+soak: setup
+	FAIRBOOK_ACCOUNTS=1000000 $(BIN)/pytest -s tests/integration/test_many_accounts.py
 
 python:
 	@command -v $(PYTHON) >/dev/null \
@@ -80,15 +92,25 @@ $(FAIRBOOK_KAFKA_LIBS)/pom.sha256: infra/kafka/pom.xml | python
 	@$(PYTHON) -m streams.kafka_jars $(@D)
 	@touch $@
 
-# The installed wheel in an environment of its own, tested from a copy: what a user gets, not this folder.
-wheel: .venv/installed
+# The installed wheel in an environment of its own, tested from a copy: what a user gets, not this folder. Then its demo.
+wheel: setup
 	rm -rf build/wheel && mkdir -p build/wheel/tests
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/$(PIP) -c constraints.txt "$$(ls build/wheel/*.whl)[dev]"
-	cp -R pyproject.toml README.md Makefile tests build/wheel/
+	cp -R pyproject.toml constraints.txt README.md CONTRIBUTING.md Makefile tests build/wheel/
 	cd build/wheel && venv/bin/python -c "import importlib.metadata as m; d = m.packages_distributions(); \
 	  assert all(d[p] == ['fairbook'] for p in ('streams', 'detectors', 'schemas')), d" && venv/bin/pytest tests/unit $(TESTS)
+	cd build/wheel && venv/bin/fairbook --version && venv/bin/fairbook demo
+
+# Known vulnerabilities of what is pinned. Needs the network; what could not be asked about fails, too: no silence.
+audit: python
+	rm -rf build/audit && $(PYTHON) -m venv build/audit
+	@build/audit/bin/$(PIP) pip-audit \
+	  || { echo "make audit needs pip-audit from a package index: no connection to one"; exit 1; }
+	@build/audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off -r $(PINS) || { echo \
+	  "make audit: a package above has a known vulnerability, or could not be looked up: the advisories come from" \
+	  "the public Python package index, over the network; a mirror of it may not have them"; exit 1; }
 
 # How fast each stage is here, against decoding alone; figures are kept in tests/bench/results.csv.
 bench: .venv/installed

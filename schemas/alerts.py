@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -102,3 +103,9 @@ def breach_id(rule: str, instance: str, instrument: str, anchor: Anchor) -> str:
 def alert_id(breach: str, version: int, parameter_hash: str) -> str:
     """Return the identity of an alert: a breach as seen by one rule version with one set of parameters."""
     return digest((breach, version, parameter_hash))
+
+
+def timestamp(ns: int) -> str:
+    """Return ns since 1970 as RFC 3339, to the nanosecond."""
+    seconds, rest = divmod(ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"

@@ -109,6 +109,33 @@ class SpreadMinute(_SpreadRow, kw_only=True, frozen=True, tag="spread_minutes"):
     minute: int  # its start, ns
 
 
+class RoleExecution(msgspec.Struct, frozen=True):
+    """What the trades measured on a day cost where one role aggressed and another rested: exact sums.
+
+    A mean is `*_sum` (1e-6 bps x 1e-8 base) / its `*_qty`, rounded half to even; sums of several pairs, days
+    or instruments may be added first. Of a horizon: the trades whose mid after it is known.
+    """
+
+    taker_role: str
+    maker_role: str
+    effective_n: int
+    effective_qty: int
+    effective_sum: int
+    improvement_sum: int
+    realised_1s_n: int
+    realised_1s_qty: int
+    realised_1s_sum: int
+    impact_1s_sum: int
+    realised_10s_n: int
+    realised_10s_qty: int
+    realised_10s_sum: int
+    impact_10s_sum: int
+    realised_60s_n: int
+    realised_60s_qty: int
+    realised_60s_sum: int
+    impact_60s_sum: int
+
+
 class SpreadDay(_SpreadRow, kw_only=True, frozen=True, tag="spread_days"):
     """The same over one trading day, and what the affiliates added. Key: instrument, trading_day.
 
@@ -117,12 +144,14 @@ class SpreadDay(_SpreadRow, kw_only=True, frozen=True, tag="spread_days"):
     merged. A static comparison: others would have quoted differently. `excluded`: trades not measured, by
     reason: `auction`, `block`, `rfq`, `liquidation` (match types), `no_aggressor`, `not_continuous`,
     `between_affiliates`, `late`, `start_unknown` (of the book), `no_mid` (one-sided or crossed at receipt).
+    `by_role`: the trades measured, by pair of roles (the view `execution_days`).
     """
 
     trading_day: str
     benefit_bps: int | None
     two_sided_only_with_affiliates_ns: int
     excluded: dict[str, int] = {}
+    by_role: tuple[RoleExecution, ...] = ()
 
 
 class PresenceDay(_Row, frozen=True, tag="presence_days"):

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 Kind = Literal[
     "text", "int", "bool", "time", "price", "quantity", "notional", "bps", "pct", "texts", "evidence",
-    "bytes", "json",
+    "bytes", "json", "executions",
 ]  # fmt: skip
 
 
@@ -21,6 +21,22 @@ class Column(NamedTuple):
     kind: Kind = "text"
 
 
+_HORIZONS = (("effective", "improvement"), *((f"realised_{h}s", f"impact_{h}s") for h in (1, 10, 60)))
+EXECUTIONS = pa.list_(
+    pa.struct(
+        [("taker_role", pa.string()), ("maker_role", pa.string())]
+        + [
+            field
+            for first, second in _HORIZONS
+            for field in (
+                (f"{first}_n", pa.int64()),
+                (f"{first}_qty", pa.decimal128(28, 8)),
+                (f"{first}_sum", pa.decimal128(38, 0)),
+                (f"{second}_sum", pa.decimal128(38, 0)),
+            )
+        ]
+    )
+)
 EVIDENCE = pa.list_(pa.struct([("kind", pa.string()), ("id", pa.string()), ("seq", pa.int64())]))
 ARROW: dict[Kind, pa.DataType] = {
     "text": pa.string(),
@@ -36,6 +52,7 @@ ARROW: dict[Kind, pa.DataType] = {
     "evidence": EVIDENCE,
     "bytes": pa.binary(),
     "json": pa.string(),  # DuckDB's type JSON in the catalog
+    "executions": EXECUTIONS,
 }
 EXACT = Context(prec=76)  # the default one would round a notional to 28 digits
 SCALES: dict[Kind, int] = {"price": 8, "quantity": 8, "notional": 16, "bps": 6, "pct": 6}
@@ -58,7 +75,7 @@ _ALERT = (
     "evidence:evidence "
     "measures:json units:json harm_qty:quantity harm_notional:notional narrative dq_degraded:bool "
     "late_reference:bool "
-    "ce_id run partition:int offset:int index:int"
+    "ce_id run fairbook_version fairbook_build partition:int offset:int index:int"
 )
 _DEPTH = " ".join(
     f"{side}_depth_{band}bps_base{suffix}:price {side}_depth_{band}bps_quote{suffix}:notional"
@@ -116,7 +133,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "spread_minutes_revisions": _columns(f"instrument minute:time {_SPREAD} {_REVISION}"),
     "spread_days_revisions": _columns(
         "instrument trading_day benefit_bps:bps two_sided_only_with_affiliates_ns:int "
-        f"{_SPREAD} excluded:json {_REVISION}"
+        f"{_SPREAD} excluded:json by_role:executions {_REVISION}"
     ),
     "presence_days_revisions": _columns(
         "instance agreement instrument trading_day session_ns:int exempt_ns:int unknown_ns:int "

@@ -8,14 +8,15 @@ from typing import cast
 import faust
 from yarl import URL
 
+from streams import logs
 from streams.settings import Settings
 from streams.transport import BatchConsumer, BatchTransport
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 
-def make_app(settings: Settings, stage: str) -> faust.App:
-    """Return the app of a stage ("tag", "detect"): one consumer group, one static member of it."""
+def make_app(settings: Settings, stage: str, instance: str) -> faust.App:
+    """Return the app of a stage ("tag", "detect"): a consumer group, and `instance` a static member of it."""
     options = settings.faust()
     app = faust.App(
         settings.group(stage),
@@ -31,7 +32,7 @@ def make_app(settings: Settings, stage: str) -> faust.App:
         stream_wait_empty=False,  # with batches held back it would never stop
         stream_buffer_maxsize=64,
         consumer_auto_offset_reset="earliest",
-        consumer_group_instance_id=f"{settings.group(stage)}-0",  # a restart takes its place at once
+        consumer_group_instance_id=instance,  # a restart takes its place at once
         consumer_max_fetch_size=MAX_MESSAGE_BYTES,
         producer_linger=0.002,
         producer_acks=-1,
@@ -56,6 +57,8 @@ def run(app: faust.App) -> None:
     app.finalize()
     app.worker_init()
     app.worker_init_post_autodiscover()
-    process = faust.Worker(app, loglevel=logging.WARNING, quiet=True, redirect_stdouts=False)
+    process = faust.Worker(
+        app, loglevel=logging.WARNING, quiet=True, redirect_stdouts=False, logging_config=logs.config()
+    )
     process.spinner = None
     process.execute_from_commandline()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from importlib import metadata
+import traceback
 
 import typer
 
-from streams.commands import ask, operate, publish, report
+from streams import build
+from streams.commands import access, ask, lake, operate, publish, report
 
 app = typer.Typer(
     name="fairbook",
@@ -18,6 +19,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+operate.topics.command("acls")(access.topics_acls)
+
 _RUN, _FEED, _ASK = "Run it", "Feed it", "Ask it"
 
 for name, group, panel in (
@@ -26,12 +29,15 @@ for name, group, panel in (
     ("reference", publish.reference, _FEED),
     ("ingest", publish.ingest, _FEED),
     ("recording", publish.recording, _FEED),
+    ("lake", lake.lake, _RUN),
     ("alerts", ask.alerts, _ASK),
     ("report", report.report, _ASK),
 ):
     app.add_typer(group, name=name, rich_help_panel=panel)
 for command, panel in (
     (operate.demo, _RUN),
+    (operate.up, _RUN),
+    (operate.down, _RUN),
     (operate.worker, _RUN),
     (operate.status, _RUN),
     (publish.simulate, _FEED),
@@ -46,14 +52,18 @@ for command, panel in (
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"fairbook {metadata.version('fairbook')}")
+        print(f"fairbook {build.version()} ({build.build()})")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
     version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print it and leave."
+        False,
+        "--version",
+        callback=_version,
+        is_eager=True,
+        help="Print it, and of which commit it is.",
     ),
 ) -> None:
     pass
@@ -66,20 +76,28 @@ def main() -> None:
     from detectors.rulebook import RulebookError
     from streams.feed import FeedError
     from streams.kafka_jars import BrokerError
-    from streams.lake.seeds import LakeError
+    from streams.lake.stamp import LakeError
     from streams.reference_data import ReferenceDataError
     from streams.settings import SettingsError
     from streams.sources.recording import RecordingError
 
     refusals = (
         SettingsError, BrokerError, FeedError, RecordingError, ReferenceDataError, RulebookError, LakeError,
-        KafkaException, OSError,
+        OSError,
     )  # fmt: skip
     try:
         app()
+    except KafkaException as error:
+        from streams.topics import reason
+
+        print(f"fairbook: {reason(error)}", file=sys.stderr)
+        sys.exit(1)
     except refusals as error:
         print(f"fairbook: {error}", file=sys.stderr)
         sys.exit(1)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(4)  # an error of ours: 1 says that a person can put it right
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -17,17 +17,23 @@ from faust.types import TP
 
 from detectors.runner import Output, Runner
 from schemas import codec
-from schemas.alerts import Alert, digest
+from schemas.alerts import Alert, digest, timestamp
 from schemas.journal import Position
 from streams import app as apps
-from streams import snapshots, tail, worker
+from streams import build, tail, worker
 from streams.settings import Settings
+from streams.snapshots import Snapshots
+from streams.watch import stages
+from streams.watch.latency import Latency
+from streams.watch.server import Watch
+from streams.watch.tally import Tally
 
 STAGE = "detect"
 OUTPUTS = ("alerts", "metrics")
 SNAPSHOT_SECONDS = 1.0
 SNAPSHOT_SHARE = 50  # a snapshot is taken at most once in 50 times the time it takes
 SEND_SECONDS = 0.005
+FAILURES_TOLD = 1_000  # of rules: one line in the log for so many
 
 
 class DetectSnapshot(msgspec.Struct):
@@ -49,6 +55,7 @@ class Owed(msgspec.Struct):
     key: bytes
     value: bytes
     headers: dict[str, bytes]
+    ts: int | None = None  # of an alert: the event's, ns
     acknowledged: Any = None  # a future of the record's metadata, once it is sent
 
 
@@ -64,10 +71,12 @@ class DetectPartition:
         self.label = self.written = label
         self.runner = runner
         self.ends = ends
+        self.generation = 0  # the latest of the group's generations that has it here
         self.said: set[str] = set()
         self.owed: list[Owed] = []
         self.unsent: deque[Owed] = deque()
         self.snapshot_due = 0.0
+        self.tally = Tally()
 
     @classmethod
     def restored(cls, number: int, data: bytes) -> DetectPartition:
@@ -88,7 +97,9 @@ class DetectPartition:
 
     def apply(self, frame: bytes, offset: int, run: str) -> None:
         """Apply one frame. Nothing is awaited: state, outputs owed and label move together."""
-        for index, entry in enumerate(codec.decode_frame(frame)):
+        entries = codec.decode_frame(frame)
+        self.tally.frame(entries, len(frame))
+        for index, entry in enumerate(entries):
             for output in self.runner.apply(entry):
                 identity = output_id(output)
                 if identity in self.said:
@@ -96,6 +107,8 @@ class DetectPartition:
                     continue
                 owed = envelope(output, identity, Position(self.number, offset, index), run)
                 self.owed.append(owed)
+                self.tally.output(output)
+                _tell_failure(output, Position(self.number, offset, index), self.tally)
                 self.unsent.append(owed)
         self.label = offset + 1
 
@@ -103,13 +116,16 @@ class DetectPartition:
 class DetectWorker:
     """One detect process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, snapshots: Snapshots, membership: worker.Membership) -> None:
         self.settings = settings
-        self.folder = worker.snapshot_folder(settings, STAGE)
-        self.membership = worker.Membership(settings, STAGE)
+        self.snapshots = snapshots
+        self.membership = membership
         self.run_id = f"live-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
         self.parts: dict[int, DetectPartition] = {}
-        self.app = apps.make_app(settings, STAGE)
+        self.ready = False
+        self.latency = Latency()
+        self.sending = asyncio.Lock()
+        self.app = apps.make_app(settings, STAGE, membership.instance)
         self.journal_name = settings.topic("journal")
         self.journal = self.app.topic(self.journal_name, acks=False, key_type=bytes, value_type=bytes)
         self.outputs = {
@@ -125,24 +141,39 @@ class DetectWorker:
 
     async def _ready(self, _sender: Any, /, *_: Any, signal: Any, **_names: Any) -> None:
         """Awaited by Faust before it seeks: load what is newly ours, drop what is no longer."""
-        try:
-            started = time.monotonic()
-            consumer = apps.consumer(self.app)
-            consumer.seek_hook = self._seek
-            consumer.revoked_hook = self.membership.leave_if_taken
-            self.membership.joined(consumer.member_id())
-            mine = {tp.partition for tp in consumer.assignment() if tp.topic == self.journal_name}
-            self.parts = {number: part for number, part in self.parts.items() if number in mine}
-            fresh = sorted(mine - self.parts.keys())
-            parts = await asyncio.to_thread(self._load, fresh)
-            self.parts.update(parts)
-            labels = ", ".join(f"{number} at {part.label}" for number, part in parts.items() if part.label)
-            took = f"{time.monotonic() - started:.1f} s"
-            worker.log(STAGE, f"ready in {took}: {len(mine)} partitions, resumed {labels or 'none'}")
-        except asyncio.CancelledError:
-            raise  # told to end while starting: no error of ours
-        except BaseException:
-            worker.die(STAGE, self.app)
+        await worker.guarded(STAGE, self.app, self._take_over())
+
+    async def _take_over(self) -> None:
+        started = time.monotonic()
+        consumer = apps.consumer(self.app)
+        consumer.seek_hook = self._seek
+        consumer.revoked_hook = self._give_up
+        self.membership.joined(consumer.member_id())
+        generation = self.app.consumer_generation_id
+        mine = {tp.partition for tp in consumer.assignment() if tp.topic == self.journal_name}
+        # Whoever had a partition in a generation that passed us by has published for it: ours is stale.
+        self.parts = {
+            number: part
+            for number, part in self.parts.items()
+            if number in mine and part.generation in (generation - 1, generation)
+        }
+        parts = await asyncio.to_thread(self._load, sorted(mine - self.parts.keys()))
+        self.parts.update(parts)
+        self.ready = True
+        for part in self.parts.values():
+            part.generation = generation
+        labels = ", ".join(f"{number} at {part.label}" for number, part in parts.items() if part.label)
+        took = f"slot {self.membership.slot}: ready in {time.monotonic() - started:.1f} s"
+        worker.log(STAGE, f"{took}: {len(mine)} partitions, resumed {labels or 'none'}")
+
+    async def _give_up(self) -> None:
+        """Awaited before the group is joined again: whoever gets a partition must see all that we have sent.
+
+        Nothing is sent from here on (`rebalancing`); what is on its way Faust waits for.
+        """
+        async with self.sending:
+            pass
+        await asyncio.to_thread(self.membership.leave_if_taken)
 
     def _load(self, numbers: list[int]) -> dict[int, DetectPartition]:
         parts: dict[int, DetectPartition] = {}
@@ -151,12 +182,13 @@ class DetectWorker:
             for number in numbers:
                 low, end = tail.bounds(reader, self.journal_name, number)
                 restore = partial(DetectPartition.restored, number)
-                found = snapshots.newest(self.folder, STAGE, number, restore, self._say, end=end)
+                found = self.snapshots.newest(number, restore, end=end)
                 if found is None:
                     part = DetectPartition(number, 0, Runner(), dict.fromkeys(OUTPUTS, 0))
                 else:
                     part = found[1]
                     part.label = part.written = found[0]
+                part.tally.loaded(part.label)
                 if part.label < low:
                     raise tail.Expired(
                         f"expected {self.journal_name} {number} from offset {part.label}, it begins at {low}"
@@ -180,9 +212,6 @@ class DetectWorker:
         starts = {number: part.ends[name] for number, part in parts.items()}
         for number, end in tail.read(self.settings, topic, starts, take, from_first_kept=True).items():
             parts[number].ends[name] = end
-
-    def _say(self, message: str) -> None:
-        worker.log(STAGE, message)
 
     def _seek(self, assignment: set[TP]) -> dict[TP, int]:
         return {
@@ -208,7 +237,8 @@ class DetectWorker:
                         await self._go_back(part, message.tp, record.offset)
                         break
                     part.apply(record.value, record.offset, self.run_id)
-                while len(part.unsent) > 10_000:
+                    part.tally.appended = record.timestamp * 1_000_000
+                while len(part.unsent) > 10_000 and self.parts.get(part.number) is part:
                     await asyncio.sleep(SEND_SECONDS)
             except Exception:
                 worker.die(STAGE)
@@ -227,13 +257,18 @@ class DetectWorker:
         """Send what is owed in the order in which it was decided."""
         while not self.app.should_stop:
             for part in list(self.parts.values()):
-                while part.unsent:
-                    owed = part.unsent[0]
-                    owed.acknowledged = await self.outputs[owed.topic].send(
-                        partition=part.number, key=owed.key, value=owed.value, headers=owed.headers
-                    )
-                    part.unsent.popleft()
+                await self._send_owed(part)
             await asyncio.sleep(SEND_SECONDS)
+
+    async def _send_owed(self, part: DetectPartition) -> None:
+        async with self.sending:
+            while part.unsent and not self.app.rebalancing and self.parts.get(part.number) is part:
+                owed = part.unsent[0]
+                owed.acknowledged = await self.outputs[owed.topic].send(
+                    partition=part.number, key=owed.key, value=owed.value, headers=owed.headers
+                )
+                self.latency.note(owed.ts, owed.acknowledged)
+                part.unsent.popleft()
 
     # ---- snapshots ----------------------------------------------------------------------------------
 
@@ -244,7 +279,7 @@ class DetectWorker:
         while not self.app.should_stop:
             await asyncio.sleep(0.1)
             for part in list(self.parts.values()):
-                if time.monotonic() >= part.snapshot_due:
+                if time.monotonic() >= part.snapshot_due and not self.app.rebalancing:
                     await self._snapshot(part)
 
     async def _snapshot(self, part: DetectPartition) -> None:
@@ -256,8 +291,10 @@ class DetectWorker:
             if self.parts.get(part.number) is not part:
                 return
             data = msgspec.msgpack.encode(snapshot)
-            await asyncio.to_thread(snapshots.write, self.folder, STAGE, part.number, label, data)
-            part.written = label
+            began = time.monotonic()
+            if await asyncio.to_thread(self.snapshots.write, part.number, label, data):
+                part.written = label
+                part.tally.wrote(label, len(data), time.monotonic() - began)
             part.snapshot_due = time.monotonic() + max(SNAPSHOT_SECONDS, SNAPSHOT_SHARE * took)
         consumer, tp = apps.consumer(self.app), TP(self.journal_name, part.number)
         if part.written and tp in consumer.assignment():
@@ -271,6 +308,20 @@ class DetectWorker:
                 await asyncio.sleep(SEND_SECONDS)
             metadata = await output.acknowledged
             part.ends[output.topic] = max(part.ends[output.topic], metadata.offset + 1)
+
+
+def _tell_failure(output: Output, position: Position, tally: Tally) -> None:
+    """Log a rule that raised, once in so many; the finding has the words, which may name an account."""
+    if not isinstance(output, Alert) or output.measures.get("kind") != "rule_error":
+        return
+    if tally.rule_errors.total() % FAILURES_TOLD != 1:
+        return
+    rules = ", ".join(sorted(tally.rule_errors))
+    text = f"RULE FAILED ({rules}): a finding says how, no event is lost"
+    place = {"partition": position.partition, "offset": position.offset, "index": position.index}
+    seq = output.measures["first_seq"]
+    event: dict[str, Any] = {"topic": "journal", **place, "instrument": output.instrument, "seq": seq}
+    worker.log(STAGE, text, level=logging.ERROR, **event)
 
 
 def output_id(output: Output) -> str:
@@ -295,6 +346,8 @@ def envelope(output: Output, identity: str, position: Position, run: str) -> Owe
         "ce_journaloffset": str(position.offset),
         "ce_journalindex": str(position.index),
         "ce_run": run,
+        "ce_fairbookversion": build.version(),
+        "ce_fairbookbuild": build.build(),
     }
     if isinstance(output, Alert):
         headers["ce_time"] = timestamp(output.ts)
@@ -303,13 +356,8 @@ def envelope(output: Output, identity: str, position: Position, run: str) -> Owe
         key=output.instrument.encode(),
         value=encode(output),
         headers={name: value.encode() for name, value in headers.items()},
+        ts=output.ts if isinstance(output, Alert) else None,
     )
-
-
-def timestamp(ns: int) -> str:
-    """Return ns since 1970 as RFC 3339, to the nanosecond."""
-    seconds, rest = divmod(ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
 def run_detect(settings: Settings) -> None:
@@ -317,7 +365,10 @@ def run_detect(settings: Settings) -> None:
 
     Status 0 after SIGTERM, 1 where one runs already or the topics are wrong, 4 after an error of its own.
     """
-    with worker.only_one(settings.state, settings.group(STAGE)):
-        detect = DetectWorker(settings)
-        detect.membership.enter()
-        apps.run(detect.app)
+    snapshots = worker.snapshot_store(settings, STAGE)
+    with worker.membership(settings, STAGE) as place:
+        detect = DetectWorker(settings, snapshots, place)
+        looks, more = partial(stages.detect, detect), detect.latency.histogram
+        with Watch(settings, STAGE, place.slot, looks, more) as watch:
+            detect.app.task(watch.beating)
+            apps.run(detect.app)

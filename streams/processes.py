@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import IO, NamedTuple
 
+from streams import worker
 from streams.settings import KAFKA_PROPERTIES, Settings
 
 STAGES = ("tag", "detect", "land")
@@ -21,6 +24,50 @@ STOP_SECONDS = 30.0
 
 class WorkerFailed(RuntimeError):
     """A worker ended, or did not become ready; the message has the last lines of its log."""
+
+
+class Slot(NamedTuple):
+    """One worker's place: the `number`-th of its stage, from 0."""
+
+    stage: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.stage} {self.number}"
+
+
+def start(
+    settings: Settings, slot: Slot, output: IO[bytes], *, apart: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start the worker of a slot; `apart`: out of reach of this terminal's Ctrl-C."""
+    command = [
+        *(sys.executable, "-m", "streams.cli", "worker", slot.stage, "--slot", str(slot.number)),
+        *("--snapshots", settings.snapshots, "--http", settings.http),
+        *("--log-format", settings.log_format),
+        *("--broker", ",".join(settings.addresses()), "--prefix", settings.prefix),
+        *("--state", str(settings.state.resolve()), "--lake", str(settings.lake.resolve())),
+    ]
+    if settings.properties_file is not None:
+        command += ["--kafka-properties", str(settings.properties_file.resolve())]
+    # The settings say how to log in, also that there is nothing to say.
+    environment = {name: value for name, value in os.environ.items() if name != KAFKA_PROPERTIES}
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        process_group=0 if apart else None,
+    )
+
+
+def running_here(settings: Settings) -> dict[Slot, str]:
+    """Return the process ids of the workers of this state folder that run, by their locks."""
+    return {
+        Slot(stage, number): pid
+        for stage in STAGES
+        for number, pid in worker.running(settings, stage).items()
+    }
 
 
 class Workers:
@@ -48,25 +95,10 @@ class Workers:
         return self.folder / f"worker-{stage}.log"
 
     def start(self, stage: str) -> None:
-        """Start one worker."""
-        settings = self.settings
-        command = [
-            *(sys.executable, "-m", "streams.cli", "worker", stage),
-            *("--broker", ",".join(settings.addresses()), "--prefix", settings.prefix),
-            *("--state", str(settings.state.resolve()), "--lake", str(settings.lake.resolve())),
-        ]
-        if settings.properties_file is not None:
-            command += ["--kafka-properties", str(settings.properties_file.resolve())]
-        # The settings say how to log in, also that there is nothing to say.
-        environment = {name: value for name, value in os.environ.items() if name != KAFKA_PROPERTIES}
+        """Start one worker: "detect" is slot 0 of its kind, "detect-1" slot 1."""
+        kind, _, slot = stage.partition("-")
         with self.log(stage).open("wb") as output:
-            self.running[stage] = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-            )
+            self.running[stage] = start(self.settings, Slot(kind, int(slot or 0)), output)
 
     def check(self) -> None:
         """Raise WorkerFailed if a worker has ended."""
@@ -105,7 +137,7 @@ class Workers:
         self.running.clear()
 
     def _is_ready(self, stage: str) -> bool:
-        return b": ready" in self.log(stage).read_bytes()
+        return re.search(rb'[ "]ready', self.log(stage).read_bytes()) is not None
 
     def _tail(self, stage: str) -> str:
         lines = self.log(stage).read_text(encoding="utf-8", errors="replace").splitlines()

@@ -110,15 +110,17 @@ def replay(
     *,
     rulebook_text: str,
     sink: Sink | None = None,
+    own_rulebook: bool = True,
     strict: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> ReplayResult:
-    """Run the rules over the recording in `folder`; a `rulebook.toml` in it takes the place of the text.
+    """Run the rules over the recording in `folder`; its `rulebook.toml`, if any, takes the place of the text.
 
-    Raises RecordingError, ReferenceDataError or RulebookError, each saying what was expected.
+    `own_rulebook` False: the text is in force all the same. Raises RecordingError, ReferenceDataError or
+    RulebookError, each saying what was expected.
     """
     own = folder / "rulebook.toml"
-    text = own.read_text(encoding="utf-8") if own.is_file() else rulebook_text
+    text = own.read_text(encoding="utf-8") if own_rulebook and own.is_file() else rulebook_text
     result = ReplayResult()
     reference = folder / "reference.toml"
     facts = reference_data.load(reference) if reference.exists() else []

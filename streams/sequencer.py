@@ -10,18 +10,21 @@ from schemas.codec import content_hash
 from schemas.journal import EventEntry, RefusedEntry, RefusedReason, Source
 
 REMEMBERED = 100_000  # content hashes kept an instrument
+RESTARTED = 50  # refused records in a row, each later by its time than all that went out: a series anew
 
 
 class _Instrument:
     """What is held back of one instrument, and what its last records said."""
 
-    __slots__ = ("_arrivals", "_seqs", "hashes", "held", "refused", "sequence")
+    __slots__ = ("_arrivals", "_seqs", "hashes", "held", "newest", "refused", "restarted", "sequence")
 
     def __init__(self, sequence: Sequence | None = None) -> None:
         self.sequence = sequence or Sequence()
         self.held: dict[int, tuple[EventEntry, int]] = {}
         self.hashes: OrderedDict[int, tuple[int, Source]] = OrderedDict()
         self.refused: list[RefusedEntry] = []  # of an instrument not started: a finding needs its market
+        self.newest = 0  # ts, of what went out
+        self.restarted = 0  # how many in a row are refused by their seq, each of a later ts than that
         # heaps beside `held`, pruned when read: a record with many gaps must not cost a scan for each
         self._seqs: list[int] = []
         self._arrivals: list[tuple[int, int]] = []
@@ -61,14 +64,18 @@ class Sequencer:
     """Next seq: out. In an open gap: out, late. Above: held until the gap is filled or given up. Below: a
     redelivery (same source: dropped and counted), a duplicate or a conflict (refused, with its bytes).
 
-    `out` is the journal's order. `gap_timeout` in ns, against times the caller gives (append or event
-    time), never a wall clock. `raw` of a refused duplicate is what the caller passes to `offer`.
+    `out` is the journal's order. `restarted` has, by instrument, the seq of the record at which a series
+    seems to have begun anew (RESTARTED refusals in a row), for the caller to tell and take away.
+    `gap_timeout` in ns, against times the caller gives (append or event time), never a wall clock. `raw` of a
+    refused duplicate is what the caller passes to `offer`.
     """
 
     def __init__(self, gap_timeout: int = 3_000_000_000) -> None:
         self.gap_timeout = gap_timeout
         self.out: list[EventEntry | RefusedEntry] = []
         self.redelivered = 0
+        self.given_up = 0  # gaps
+        self.restarted: dict[str, int] = {}
         self._instruments: dict[str, _Instrument] = {}
 
     @classmethod
@@ -149,13 +156,19 @@ class Sequencer:
 
     def holding(self) -> bool:
         """Return True if anything is held."""
-        return any(item.held for item in self._instruments.values())
+        return self.held() > 0
+
+    def held(self) -> int:
+        """Return how many records are held back."""
+        return sum(len(item.held) for item in self._instruments.values())
 
     # ---- parts --------------------------------------------------------------------------------------
 
     def _emit(self, item: _Instrument, entry: EventEntry) -> None:
         entry.start = not item.sequence.started
         item.sequence.classify(entry.seq)
+        item.newest = max(item.newest, entry.ts)
+        item.restarted = 0
         item.remember(entry)
         self.out.append(entry)
         if item.refused:
@@ -177,6 +190,7 @@ class Sequencer:
     def _skip(self, item: _Instrument) -> None:
         lowest = item.lowest()
         if lowest is not None:
+            self.given_up += 1
             self._emit(item, item.held.pop(lowest)[0])
             self._drain(item)
 
@@ -196,6 +210,9 @@ class Sequencer:
     def _refuse(
         self, item: _Instrument, entry: EventEntry, raw: bytes, reason: RefusedReason, detail: str
     ) -> None:
+        item.restarted = item.restarted + 1 if entry.ts > item.newest else 0
+        if item.restarted == RESTARTED:
+            self.restarted[entry.instrument] = entry.seq
         (self.out if item.sequence.started else item.refused).append(
             RefusedEntry(
                 src=entry.src,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,9 +25,15 @@ PREFIX = "FAIRBOOK_PREFIX"
 STATE = "FAIRBOOK_STATE"
 LAKE = "FAIRBOOK_LAKE"
 PARTITIONS = "FAIRBOOK_PARTITIONS"
+SLOT = "FAIRBOOK_SLOT"
+SNAPSHOTS = "FAIRBOOK_SNAPSHOTS"
+HTTP = "FAIRBOOK_HTTP"
+RETENTION = "FAIRBOOK_RETENTION"
+LOG_FORMAT = "FAIRBOOK_LOG_FORMAT"
 
 DEFAULT_STATE = Path(".fairbook")
 DEFAULT_PARTITIONS = 8
+DEFAULT_HTTP = "127.0.0.1:0"
 DEFAULT_CLIENT_ID = "fairbook"
 
 _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
@@ -42,10 +48,15 @@ class Settings:
 
     broker      HOST:PORT, several separated by commas; None where none is named and none of ours runs
     prefix      goes in front of every topic and consumer group, as it is ("uat." gives "uat.orders")
-    state       folder of snapshots and of the local broker
+    state       folder of the workers' locks, of their logs and of the local broker
     lake        folder of the Parquet files and the catalog
     partitions  of each partitioned topic, where we create it
+    slot        which of its kind a worker is, from 0; None: the lowest that nobody has
+    snapshots   path or URL of the workers' snapshots: all workers of a kind must reach the same
     properties  librdkafka properties of the cluster, checked; holds secrets, never printed
+    log_format  of `up` and the workers: "text" or "json"
+    http        HOST:PORT at which a worker answers /metrics and /healthz; port 0: a free one
+    retention   file of how long the lake keeps its rows (infra/retention.toml); None: for ever
     properties_file  where they were read, for a process that we start: secrets go on no command line
     """
 
@@ -54,6 +65,11 @@ class Settings:
     state: Path = DEFAULT_STATE
     lake: Path = DEFAULT_STATE / "lake"
     partitions: int = DEFAULT_PARTITIONS
+    slot: int | None = None
+    snapshots: str = str(DEFAULT_STATE / "snapshots")
+    http: str = DEFAULT_HTTP
+    retention: Path | None = None
+    log_format: str = "text"
     properties: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     properties_file: Path | None = None
 
@@ -78,6 +94,7 @@ class Settings:
         """The configuration of a confluent-kafka client; `extra` (group.id, linger.ms, ...) wins."""
         return {
             "client.id": DEFAULT_CLIENT_ID,
+            "log_level": 4,  # warnings
             **self.properties,
             "bootstrap.servers": ",".join(self.addresses()),
             **extra,
@@ -106,6 +123,8 @@ def load(
     state: Path | None = None,
     lake: Path | None = None,
     partitions: int | None = None,
+    http: str | None = None,
+    log_format: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Settings:
     """The settings from options (None: not given), environment and defaults.
@@ -125,8 +144,22 @@ def load(
         state=folder,
         lake=lake or _path(env, LAKE) or folder / "lake",
         partitions=_partitions(env.get(PARTITIONS, DEFAULT_PARTITIONS) if partitions is None else partitions),
+        slot=_slot(env.get(SLOT)),
+        snapshots=_snapshots(env.get(SNAPSHOTS) or str(folder / "snapshots")),
+        http=_listening(http or env.get(HTTP) or DEFAULT_HTTP),
+        retention=_path(env, RETENTION),
+        log_format=_log_format(log_format or env.get(LOG_FORMAT) or "text"),
         properties=MappingProxyType(properties),
         properties_file=file,
+    )
+
+
+def placed(settings: Settings, slot: int | str | None, snapshots: str | None) -> Settings:
+    """The settings of a worker, with its own options (None: not given). SettingsError where one is wrong."""
+    return replace(
+        settings,
+        slot=settings.slot if slot is None else _slot(slot),
+        snapshots=_snapshots(snapshots or settings.snapshots),
     )
 
 
@@ -169,6 +202,19 @@ def _addresses(value: str) -> str:
     return ",".join(addresses)
 
 
+def _listening(value: str) -> str:
+    match = _ADDRESS.fullmatch(value)
+    if match is None or int(match[1]) > 65535:
+        raise SettingsError(f"http {value!r}: expected HOST:PORT, port 0 for a free one")
+    return value
+
+
+def _log_format(value: str) -> str:
+    if value not in ("text", "json"):
+        raise SettingsError(f"log format {value!r}: expected text or json")
+    return value
+
+
 def _prefix(value: str) -> str:
     if not _TOPIC_CHARACTERS.fullmatch(value):
         raise SettingsError(f"prefix {value!r}: expected at most 200 of the characters A-Z a-z 0-9 . _ -")
@@ -176,10 +222,28 @@ def _prefix(value: str) -> str:
 
 
 def _partitions(value: int | str) -> int:
+    return _whole("partitions", value, 1, 10_000)
+
+
+def _slot(value: int | str | None) -> int | None:
+    return None if value is None or value == "" else _whole("slot", value, 0, 9_999)
+
+
+def _whole(name: str, value: int | str, least: int, most: int) -> int:
     try:
         number = int(value)
     except ValueError:
-        number = 0
-    if not 1 <= number <= 10_000:
-        raise SettingsError(f"partitions {value!r}: expected a whole number from 1 to 10000")
+        number = least - 1
+    if not least <= number <= most:
+        raise SettingsError(f"{name} {value!r}: expected a whole number from {least} to {most}")
     return number
+
+
+def _snapshots(value: str) -> str:
+    """A path, or a URL without a secret in it: command lines and logs show it."""
+    if "://" in value and "@" in value.partition("://")[2].partition("/")[0]:
+        raise SettingsError(
+            "snapshots: expected a URL without a key or password in it; the environment "
+            "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, ...) or files hold them"
+        )
+    return value

@@ -27,6 +27,7 @@ from schemas.journal import (
 )
 from schemas.reference import Fact, fact_id
 from streams.sequencer import Sequencer
+from streams.watch.tally import Tally
 
 END_WAIT = 30_000_000_000  # ns by the broker's clock: how long one topic's end waits for the others'
 CLOCK_EVERY = 1_000_000_000  # ns
@@ -96,6 +97,7 @@ class TagPartition:
     journal_end: int = 0
     foreign: bool = False  # somebody else writes to this journal partition
     snapshot_due: float = 0.0
+    tally: Tally = field(default_factory=Tally)
 
     # ---- rebuilding ---------------------------------------------------------------------------------
 
@@ -256,6 +258,7 @@ class TagPartition:
         """
         entries, self.out = self.out[:FRAME_ENTRIES], self.out[FRAME_ENTRIES:]
         frames = [Frame(data) for data in encoded(entries)]
+        self.tally.frame(entries, sum(len(frame.data) for frame in frames))
         if not self.out:
             frames[-1].safe = self.low()
             if snapshot and not self.foreign:

@@ -12,6 +12,7 @@ in force. Facts hold from their place in the journal on; earlier records are not
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from functools import lru_cache, partial
 from typing import Any
@@ -29,11 +30,14 @@ from schemas.events import SOURCE_TOPICS
 from schemas.journal import EventEntry, RefusedEntry
 from schemas.reference import Fact
 from streams import app as apps
-from streams import feed, snapshots, tail, worker
+from streams import feed, logs, tail, worker
 from streams.reference_feed import ReferenceFeed
 from streams.settings import Settings, resource
+from streams.snapshots import Snapshots
 from streams.tag_partition import FRAME_ENTRIES, TagPartition
 from streams.tagger import Tagger
+from streams.watch import stages
+from streams.watch.server import Watch
 
 STAGE = "tag"
 FLUSH_SECONDS = 0.02
@@ -45,15 +49,20 @@ IN_FLIGHT = 50  # frames of a partition
 RECORD_BYTES = 4 * 1024 * 1024  # of a larger record the entry could outgrow what the journal takes
 REMEMBERED_FRAMES = 200  # before a snapshot: read again, to tell a conflict from a duplicate after a restart
 MISMATCHES_TOLD = 1_000  # one line in the log for so many
+SERIES_ANEW = (
+    "SERIES BEGAN ANEW? {instrument}: record after record has a seq that was there already (now {seq}) and a "
+    "later time than all before. They are refused and kept in quarantine with their bytes, and not judged; a "
+    "series goes on by 1 for ever: infra/RUNBOOK.md says how to go on"
+)
 
 
 class TagWorker:
     """One tag process: its Faust app, the reference data it follows, its partitions."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, snapshots: Snapshots, membership: worker.Membership) -> None:
         self.settings = settings
-        self.folder = worker.snapshot_folder(settings, STAGE)
-        self.membership = worker.Membership(settings, STAGE)
+        self.snapshots = snapshots
+        self.membership = membership
         self.reference = ReferenceFeed(settings)
         self.reading = asyncio.Lock()
         self.reference_read = 0.0  # when (monotonic seconds) the latest reading of it began
@@ -69,9 +78,11 @@ class TagWorker:
         finally:
             reader.close()
         self.mismatches = 0
+        self.series_anew = 0
+        self.ready = False
         self.tasks: set[asyncio.Task[None]] = set()
         self.topics: dict[str, str] = {settings.topic(name): name for name in SOURCE_TOPICS}
-        self.app = apps.make_app(settings, STAGE)
+        self.app = apps.make_app(settings, STAGE, membership.instance)
         self.sources = self.app.topic(*self.topics, acks=False, key_type=bytes, value_type=bytes)
         self.journal = self.app.topic(settings.topic("journal"), acks=False, key_type=bytes, value_type=bytes)
         self.app.agent(self.sources, name=STAGE)(self._agent)
@@ -88,7 +99,7 @@ class TagWorker:
         started = time.monotonic()
         consumer = apps.consumer(self.app)
         consumer.seek_hook = self._seek
-        consumer.revoked_hook = self.membership.leave_if_taken
+        consumer.revoked_hook = self._give_up
         self.membership.joined(consumer.member_id())
         generation = self.app.consumer_generation_id
         assignment = consumer.assignment()
@@ -106,16 +117,26 @@ class TagWorker:
         for number in mine:
             parts[number].learn(self.facts, self.rulebook)
         self.parts = parts
+        self.ready = True
         for part in parts.values():
             for work in (self._flush_loop(part), self._acknowledge_loop(part)):
                 task = asyncio.ensure_future(worker.guarded(STAGE, self.app, work))
                 self.tasks.add(task)
                 task.add_done_callback(self.tasks.discard)
-        worker.log(
-            STAGE,
-            f"ready in {time.monotonic() - started:.1f} s: {len(mine)} partitions, {len(self.facts)} "
-            f"reference facts, {sum(len(part.sequencer.states()) for part in parts.values())} instruments",
-        )
+        took = f"slot {self.membership.slot}: ready in {time.monotonic() - started:.1f} s"
+        instruments = sum(len(part.sequencer.states()) for part in parts.values())
+        known = f"{len(self.facts)} reference facts, {instruments} instruments"
+        worker.log(STAGE, f"{took}: {len(mine)} partitions, {known}")
+
+    async def _give_up(self) -> None:
+        """Awaited before the group is joined again: whoever gets a partition must find all that we sent.
+
+        No frame is cut from here on (`rebalancing`); those on their way Faust waits for.
+        """
+        for part in list(self.parts.values()):
+            async with part.sending:
+                pass
+        await asyncio.to_thread(self.membership.leave_if_taken)
 
     def _rebuilt(self, mine: list[int], generation: int) -> dict[int, TagPartition]:
         """Return the partitions from their snapshots, what is committed, and the journal behind them."""
@@ -127,9 +148,10 @@ class TagWorker:
             for number in mine:
                 restore = partial(TagPartition.restored, number)
                 low, end = tail.bounds(reader, journal, number)
-                found = snapshots.newest(self.folder, STAGE, number, restore, self._say, end=end)
+                found = self.snapshots.newest(number, restore, end=end)
                 label, part = found or (0, TagPartition(number))
                 part.generation, part.journal_end = generation, label
+                part.tally.loaded(label)
                 parts[number] = part
                 starts[number] = label if label < low else max(low, label - REMEMBERED_FRAMES)
             self._place(reader, parts)
@@ -167,13 +189,10 @@ class TagWorker:
                         f"expected {name} {number} to reach {start}, it ends at {end}: made anew?"
                     )
                 if start < low:
-                    worker.log(
-                        STAGE, f"LOST: {name} {number} begins at {low}, expected {start}: expired unread"
-                    )
+                    lost = f"LOST: {name} {number} begins at {low}, expected {start}: expired unread"
+                    place: dict[str, Any] = {"topic": topic, "partition": number, "offset": start}
+                    worker.log(STAGE, lost, level=logging.ERROR, **place)
                 part.next[topic] = part.safe[topic] = max(start, low)
-
-    def _say(self, message: str) -> None:
-        worker.log(STAGE, message)
 
     def _seek(self, assignment: set[TP]) -> dict[TP, int]:
         return {
@@ -258,6 +277,11 @@ class TagWorker:
                 for entry, raw in tagged:
                     part.take(self._judged(entry, raw, part.number), raw, record.timestamp)
                 part.took(topic, record.offset, record.timestamp)
+        for instrument, seq in part.sequencer.restarted.items():
+            text = SERIES_ANEW.format(instrument=instrument, seq=seq)
+            worker.log(STAGE, text, level=logging.WARNING, instrument=instrument, seq=seq)
+            self.series_anew += 1
+        part.sequencer.restarted.clear()
         part.drain()
 
     def _judged(
@@ -283,6 +307,8 @@ class TagWorker:
                 STAGE,
                 f"partition_mismatch: {entry.instrument} belongs on partition {home}, came on {partition}; "
                 f"{self.mismatches + 1} so far: do all producers hash keys with murmur2?",
+                level=logging.WARNING,
+                **logs.identity(entry),
             )
         self.mismatches += 1
         return RefusedEntry(
@@ -325,7 +351,7 @@ class TagWorker:
 
     async def _flush(self, part: TagPartition) -> None:
         async with part.sending:  # two callers: frames must be sent in the order in which they were cut
-            while part.out and self.parts.get(part.number) is part:
+            while part.out and not self.app.rebalancing and self.parts.get(part.number) is part:
                 started = time.monotonic()
                 due = started >= part.snapshot_due
                 frames = part.cut(snapshot=due)
@@ -351,14 +377,19 @@ class TagWorker:
                     STAGE,
                     f"FOREIGN WRITER: journal {part.number}: expected offset {part.journal_end}, got "
                     f"{acknowledged.offset}; no more snapshots of it until this worker is started again",
+                    level=logging.ERROR,
+                    topic="journal",
+                    partition=part.number,
+                    offset=acknowledged.offset,
                 )
             part.journal_end = acknowledged.offset + 1
             if frame.safe is not None:
                 self._make_safe(part, frame.safe)
             if frame.snapshot is not None and not part.foreign:
-                await asyncio.to_thread(
-                    snapshots.write, self.folder, STAGE, part.number, part.journal_end, frame.snapshot
-                )
+                began = time.monotonic()
+                end, data = part.journal_end, frame.snapshot
+                if await asyncio.to_thread(self.snapshots.write, part.number, end, data):
+                    part.tally.wrote(end, len(data), time.monotonic() - began)
             part.frames.popleft()
 
     def _make_safe(self, part: TagPartition, low: dict[str, int]) -> None:
@@ -393,7 +424,9 @@ def run_tag(settings: Settings) -> None:
 
     Status 0 after SIGTERM, 1 where one runs already or the topics are wrong, 4 after an error of its own.
     """
-    with worker.only_one(settings.state, settings.group(STAGE)):
-        tag = TagWorker(settings)
-        tag.membership.enter()
-        apps.run(tag.app)
+    snapshots = worker.snapshot_store(settings, STAGE)
+    with worker.membership(settings, STAGE) as place:
+        tag = TagWorker(settings, snapshots, place)
+        with Watch(settings, STAGE, place.slot, partial(stages.tag, tag)) as watch:
+            tag.app.task(watch.beating)
+            apps.run(tag.app)

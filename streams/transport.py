@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from aiokafka.protocol.fetch import FetchRequest
@@ -83,7 +83,7 @@ class BatchConsumer(driver.Consumer):
     """A consumer of batches.
 
     `safe`: next offset to commit, by partition. `seek_hook`: where to go on from after a rebalance.
-    `revoked_hook`: called, off the event loop, before the group is joined again.
+    `revoked_hook`: awaited before the flow is stopped and the group joined again.
     """
 
     _thread: _Thread
@@ -92,7 +92,7 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self.safe: dict[TP, int] = {}
         self.seek_hook: SeekHook | None = None
-        self.revoked_hook: Callable[[], None] | None = None
+        self.revoked_hook: Callable[[], Awaitable[None]] | None = None
 
     def fetch_state(self, tp: TP) -> FetchState | None:
         """Return what the partition's latest fetch said, None before the first."""
@@ -117,7 +117,7 @@ class BatchConsumer(driver.Consumer):
         for tp in revoked:
             self.safe.pop(tp, None)
         if self.revoked_hook is not None:
-            await asyncio.to_thread(self.revoked_hook)
+            await self.revoked_hook()
         await super().on_partitions_revoked(revoked)
 
     # ---- reading on from where the state says, not the group -----------------------------------------

@@ -1,22 +1,24 @@
-"""What the workers share: one process a kind, loud deaths, log lines without account ids."""
+"""What the workers share: a slot of their kind each, loud deaths, log lines without account ids."""
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
-import sys
 import time
-import traceback
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from streams import topics
+from streams import acls, logs, topics
 from streams.settings import Settings
+from streams.snapshots import Snapshots
 
 if TYPE_CHECKING:
     import faust
@@ -26,37 +28,35 @@ ASK_SECONDS = 3.0  # before a group is joined again: while a broker comes back n
 MEMBER_SECONDS = 10.0  # more than the session time-out, after which a group forgets a dead member
 
 
-def log(stage: str, message: str) -> None:
-    """Write one line to stderr (Faust redirects print)."""
-    print(f"{time.strftime('%H:%M:%S')} {stage}: {message}", file=sys.__stderr__, flush=True)
+log = logs.say
 
 
-def only_one(folder: Path, stage: str) -> IO[str]:
-    """Take the lock of a stage in a folder, or leave with status 1: a second worker is not supported yet.
+def slot_name(settings: Settings, stage: str, slot: int) -> str:
+    """Return the name of a worker: of its lock, and of its static membership in the consumer group."""
+    return f"{settings.group(stage)}-{slot}"
 
-    The lock lasts as long as the stream that is returned is open, at most as long as the process.
+
+def locked(folder: Path, name: str) -> IO[str] | None:
+    """Take a lock of a folder, None if another process has it.
+
+    It lasts as long as the stream that is returned is open, at most as long as the process.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = (folder / f"{stage}.lock").open("a+")
+    lock = (folder / f"{name}.lock").open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        lock.seek(0)
-        print(
-            f"fairbook: not yet supported: a worker {stage} is already running "
-            f"(process {lock.read().strip() or 'unknown'})",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+        lock.close()
+        return None
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()
     return lock
 
 
-def holder(folder: Path, stage: str) -> str | None:
-    """Return the process id of the worker that holds the lock of `only_one`; None where nobody does."""
-    path = folder / f"{stage}.lock"
+def holder(folder: Path, name: str) -> str | None:
+    """Return the process id of whoever holds the lock of `locked`; None where nobody does."""
+    path = folder / f"{name}.lock"
     if not path.exists():
         return None
     with path.open("r") as lock:
@@ -67,54 +67,63 @@ def holder(folder: Path, stage: str) -> str | None:
     return None
 
 
-def snapshot_folder(settings: Settings, stage: str) -> Path:
-    """Check the topics and return the folder of this journal's snapshots; leave if they are wrong (status 1).
+def running(settings: Settings, stage: str) -> dict[int, str]:
+    """Return the process id of each worker of a stage that runs with this state folder, by slot."""
+    start = f"{settings.group(stage)}-"
+    slots = [path.stem.removeprefix(start) for path in settings.state.glob(f"{start}*.lock")]
+    held = {int(slot): holder(settings.state, f"{start}{slot}") for slot in slots if slot.isdigit()}
+    return {slot: pid for slot, pid in sorted(held.items()) if pid}
 
-    The folder is named after the journal's id on the cluster: of a journal that was deleted and made again,
-    or of another cluster, no snapshot can be taken for ours.
-    """
+
+def leave(stage: str, message: str) -> NoReturn:
+    """End a worker that cannot start as it was asked to (status 1): starting it again would not help."""
+    logs.refuse(stage, message)
+
+
+def check_topics(settings: Settings, stage: str) -> None:
+    """Leave (status 1) if the topics are wrong."""
     errors = [finding for finding in topics.check(settings) if finding.level == "error"]
     if errors:
-        for finding in errors:
-            print(f"fairbook worker {stage}: topic {finding.topic} {finding.text}", file=sys.stderr)
-        sys.exit(1)
+        leave(stage, "; ".join(f"topic {finding.topic} {finding.text}" for finding in errors))
+
+
+def snapshot_store(settings: Settings, stage: str) -> Snapshots:
+    """Check the topics and return the store of this journal's snapshots; leave if they are wrong (status 1).
+
+    Its folder is named after the journal's id on the cluster: of a journal that was deleted and made again,
+    or of another cluster, no snapshot can be taken for ours.
+    """
+    acls.require(settings, stage)
+    check_topics(settings, stage)
     name = settings.topic("journal")
-    admin = AdminClient(settings.confluent())
+    admin = AdminClient(settings.confluent(), logger=logs.KAFKA)
     described = admin.describe_topics(TopicCollection([name]), request_timeout=20)[name].result()
     identity = str(described.topic_id).replace("/", "_").replace("+", "-")
-    return settings.state / "snapshots" / f"{name}-{identity}"
-
-
-# A broker that has just started has yet to find out who looks after a group.
-MOVING = (
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-)
+    try:
+        return Snapshots(settings.snapshots, f"{name}-{identity}", stage, lambda line: log(stage, line))
+    except ValueError as error:
+        leave(stage, f"snapshots {settings.snapshots}: expected a folder or a URL such as s3://...: {error}")
 
 
 class Membership:
-    """This process's place in its stage's consumer group, which one process holds at a time.
+    """This process's slot in its stage's consumer group, which one process holds at a time.
 
-    The group has one static member, so that a restart takes its place at once; so would a worker of another
-    state folder, and the two would take it from each other for ever. Who holds it is asked of the broker, and
-    our own member's id is kept in the state folder: a dead worker of ours is no other.
+    A slot is a static member, so that a restart takes its place at once; so would a worker of another state
+    folder, and the two would take it from each other for ever. Who holds it is asked of the broker, and our
+    own member's id is kept in the state folder: a dead worker of ours is no other.
     """
 
-    def __init__(self, settings: Settings, stage: str) -> None:
+    def __init__(self, settings: Settings, stage: str, slot: int) -> None:
         self.stage = stage
+        self.slot = slot
         self.group = settings.group(stage)
+        self.instance = slot_name(settings, stage, slot)
         self.member = ""
-        self._path = settings.state / f"{self.group}.member"
-        self._admin = AdminClient(settings.confluent())
-
-    @property
-    def instance(self) -> str:
-        """The id of the group's one static member."""
-        return f"{self.group}-0"
+        self._path = settings.state / f"{self.instance}.member"
+        self._admin = AdminClient(settings.confluent(), logger=logs.KAFKA)
 
     def holder(self, seconds: float = 20.0) -> str | None:
-        """Return the id of the member that holds the place, None if nobody does. Blocks on the broker."""
+        """Return the id of the member that holds the slot, None if nobody does. Blocks on the broker."""
         deadline = time.monotonic() + seconds
         while True:
             asked = self._admin.describe_consumer_groups([self.group], request_timeout=seconds)[self.group]
@@ -124,24 +133,28 @@ class Membership:
                 code = error.args[0].code()
                 if code == KafkaError.GROUP_ID_NOT_FOUND:
                     return None
-                if code not in MOVING or time.monotonic() > deadline:
+                if code not in topics.MOVING or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
                 continue
             return next((one.member_id for one in members if one.group_instance_id == self.instance), None)
 
-    def enter(self) -> None:
-        """Leave with status 1 if a living worker of another state folder holds the place."""
+    def other(self) -> str | None:
+        """Return the id of a member that holds the slot and is not our own, which may be dead."""
         known = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
+        holder = self.holder()
+        return None if holder == known else holder
+
+    def wait(self) -> None:
+        """Wait until a dead member of another state folder is forgotten; leave (status 1) if it lives."""
         deadline = time.monotonic() + MEMBER_SECONDS
-        while (other := self.holder()) is not None and other != known:
+        while (other := self.other()) is not None:
             if time.monotonic() > deadline:
-                print(
-                    f"fairbook worker {self.stage}: not yet supported: a {self.stage} worker of another "
-                    f"state folder is already running (member {other} of group {self.group})",
-                    file=sys.stderr,
+                leave(
+                    self.stage,
+                    f"slot {self.slot} is taken: a worker of another state folder is already running "
+                    f"(member {other} of group {self.group}); give another --slot, or none for a free one",
                 )
-                sys.exit(1)
             time.sleep(0.5)
 
     def joined(self, member: str) -> None:
@@ -152,7 +165,7 @@ class Membership:
         unfinished.rename(self._path)
 
     def leave_if_taken(self) -> None:
-        """End the process (status 4) if somebody else holds our place: taking it back would never end."""
+        """End the process (status 4) if somebody else holds our slot: taking it back would never end."""
         try:
             other = self.holder(ASK_SECONDS) if self.member else None
         except KafkaException as error:  # a broker in trouble: joining again will tell
@@ -161,10 +174,33 @@ class Membership:
         if other is not None and other != self.member:
             log(
                 self.stage,
-                f"not yet supported: another {self.stage} worker has taken this one's place (member {other} "
-                f"of group {self.group}); stopped (status {ERROR})",
+                f"slot {self.slot} is taken: another {self.stage} worker has this one's place (member "
+                f"{other} of group {self.group}); stopped (status {ERROR})",
             )
             os._exit(ERROR)
+
+
+@contextmanager
+def membership(settings: Settings, stage: str) -> Iterator[Membership]:
+    """Take the slot asked for, or the lowest that nobody has, here or in the group; leave if it is taken."""
+    for slot in count() if settings.slot is None else [settings.slot]:
+        name = slot_name(settings, stage, slot)
+        lock = locked(settings.state, name)
+        if lock is None:
+            if settings.slot is None:
+                continue
+            pid = holder(settings.state, name) or "unknown"
+            leave(
+                stage,
+                f"slot {slot} is taken: process {pid} runs it; give another --slot, or none for a free one",
+            )
+        with lock:
+            place = Membership(settings, stage, slot)
+            if settings.slot is None and place.other() is not None:
+                continue
+            place.wait()
+            yield place
+            return
 
 
 async def guarded(stage: str, app: faust.App, work: Coroutine[Any, Any, None]) -> None:
@@ -185,6 +221,6 @@ def die(stage: str, app: faust.App | None = None) -> None:
     """
     if app is not None and app.should_stop:
         return
-    traceback.print_exc(file=sys.__stderr__)
-    log(stage, f"stopped at the error above (status {ERROR}); what was not acknowledged will be read again")
+    text = f"stopped at an error (status {ERROR}); what was not acknowledged will be read again"
+    log(stage, text, level=logging.ERROR, error=True)
     os._exit(ERROR)

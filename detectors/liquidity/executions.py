@@ -53,7 +53,7 @@ def describe(market: Market, fill: Fill, trade: TradeEntry, buyer: str, seller: 
     fill.sign = 1 if trade.aggressor == "buy" else -1
     maker: Side = "sell" if trade.aggressor == "buy" else "buy"
     passive, active = (seller, buyer) if trade.aggressor == "buy" else (buyer, seller)
-    fill.reason, fill.maker = "", ""
+    fill.reason, fill.maker, fill.roles = "", "", f"{active} {passive}"
     if trade.match_type != "book":
         fill.reason = trade.match_type
     elif trade.aggressor == "none":

@@ -59,6 +59,7 @@ class SpreadQuality(Rule):
     effective 2 D (P - M0) / M0, improvement D (far touch at M0 - P) / M0, realised at 1, 10 and 60 s
     2 D (P - M_h) / M0, impact = effective - realised: integers in 1e-6 bps, half even, then the
     quantity-weighted mean. A minute is published at its end, without realised spreads, and again 60 s later.
+    So is a day, which also says the exact sums by pair of roles at the trade: the aggressor's, the other's.
 
     >>> from detectors.liquidity.quoted_spread import spread
     >>> spread(100_00000000, 101_00000000)
@@ -103,7 +104,7 @@ class SpreadQuality(Rule):
     """
 
     name = "spread_quality"
-    version = 2
+    version = 3
     State = SpreadQualityState
 
     class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -321,9 +322,8 @@ class SpreadQuality(Rule):
             trading_day=day,
             benefit_bps=benefit,
             two_sided_only_with_affiliates_ns=sums.only_with,
-            excluded=trades.excluded_on(day),
             **quoted_columns(market, sums, last - first),
-            **columns(trades.days.get(day), with_realised=False),
+            **trades.day_columns(day, with_realised=False),
         )
         progress.days[day] = row
         self._publish(market, state, f"day {day}", last + MINUTE, row, final=False)
@@ -332,8 +332,7 @@ class SpreadQuality(Rule):
         self, market: Market, state: SpreadQualityState, progress: Progress, trades: Trades, day: str
     ) -> None:
         """Publish the day with them."""
-        measures: dict[str, Any] = columns(trades.days.get(day), with_realised=True)
-        row = msgspec.structs.replace(progress.days.pop(day), excluded=trades.excluded_on(day), **measures)
+        row = msgspec.structs.replace(progress.days.pop(day), **trades.day_columns(day, with_realised=True))
         key, last = f"day {day}", day_bounds(day, market.context.zone)[1]
         revision = self._publish(market, state, key, last + MINUTE, row, final=True)
         if progress is state.progress and day in trades.days:
@@ -367,18 +366,16 @@ class SpreadQuality(Rule):
     def _reopen(self, market: Market, state: SpreadQualityState, fill: Fill) -> None:
         """Publish again what is over, and was changed by a bust or correction."""
         trades, day = state.trades, market.day(fill.minute)
-        for key, sums in (
-            (f"minute {fill.minute}", trades.minutes.get(fill.minute)),
-            (f"day {day}", trades.days.get(day)),
-        ):
+        changes: dict[str, dict[str, Any]] = {}
+        if fill.minute in trades.minutes:
+            changes[f"minute {fill.minute}"] = columns(trades.minutes[fill.minute], with_realised=True)
+        if day in trades.days:
+            changes[f"day {day}"] = trades.day_columns(day, with_realised=True)
+        for key, changed in changes.items():
             kept = state.kept.get(key)
-            if kept is None or sums is None:
-                continue
-            changes: dict[str, Any] = columns(sums, with_realised=True)
-            if isinstance(kept.row, SpreadDay):
-                changes["excluded"] = trades.excluded_on(day)
-            kept.revision += 1
-            market.publish(msgspec.structs.replace(kept.row, revision=kept.revision, **changes))
+            if kept is not None:
+                kept.revision += 1
+                market.publish(msgspec.structs.replace(kept.row, revision=kept.revision, **changed))
 
 
 def _told_by_venue(market: Market, state: SpreadQualityState) -> bool:

@@ -12,14 +12,16 @@ import msgspec
 from detectors.bounded import oldest_beyond
 from detectors.trading_day import SECOND
 from schemas.decimals import divide_half_even
+from schemas.metrics import RoleExecution
 
 HORIZONS = (1, 10, 60)  # s
 LAST = len(HORIZONS) - 1
 TO_MICRO_BPS = 10_000 * 1_000_000
 MAX_FILLS = 20_000  # that a bust can still take out, an instrument: as many as a market keeps
 
-# Of each minute and day: number, quantity, and quantity-weighted sums (1e-6 bps) of effective spread and
-# improvement; then for each horizon number, quantity, and sums of realised spread and impact.
+# Of each minute, and of each day and pair of roles: number, quantity, and quantity-weighted sums (1e-6 bps)
+# of effective spread and improvement; then for each horizon number, quantity, and sums of realised spread and
+# impact. The fields of RoleExecution after the roles.
 WIDTH = 4
 OTHERS = "others"  # independent makers together; an affiliated one is "account NAME"
 Vector = list[int]
@@ -53,7 +55,8 @@ class Fill(msgspec.Struct, array_like=True, gc=False):
     """A trade, and what a correction of it needs: `best` at receipt, bid + ask at each horizon (0 = none).
 
     `sign`: +1 buyer-initiated. `reason`: why it is not measured, "" if it is. `maker`: whose passive fill by
-    a client it is, for the comparison of makers; "" = nobody's. `open`: horizons that are not over.
+    a client it is, for the comparison of makers; "" = nobody's. `open`: horizons that are not over. `roles`:
+    the aggressor's and the other side's, with a space between.
     """
 
     seq: int
@@ -69,6 +72,7 @@ class Fill(msgspec.Struct, array_like=True, gc=False):
     open: int = 0
     out: bool = False  # busted
     late: bool = False  # it came after its gap was given up: the state at its receipt is past
+    roles: str = ""
 
     @property
     def effective(self) -> int:
@@ -122,8 +126,8 @@ class Cell(msgspec.Struct, array_like=True):
 class Trades(msgspec.Struct):
     """The trades that matter still. `pending`: a heap of (moment, seq, horizon).
 
-    `minutes`, `days`: sums by minute and trading day; `excluded`: by day, trades not measured by reason;
-    `makers`: by day, maker and block, for the comparison of makers.
+    `minutes`: sums by minute; `days`: by trading day and roles; `excluded`: by day, trades not measured by
+    reason; `makers`: by day, maker and block, for the comparison of makers.
     """
 
     fills: dict[int, Fill] = {}
@@ -131,7 +135,7 @@ class Trades(msgspec.Struct):
     pending: list[tuple[int, int, int]] = []
     receipt: Best | None = None
     minutes: dict[int, Vector] = {}
-    days: dict[str, Vector] = {}
+    days: dict[str, dict[str, Vector]] = {}
     excluded: dict[str, dict[str, int]] = {}
     makers: dict[str, dict[str, dict[int, Cell]]] = {}
 
@@ -147,7 +151,7 @@ class Trades(msgspec.Struct):
                 fill.open += 1
         self.fills[fill.seq] = fill
         self.minutes.setdefault(fill.minute, nothing())
-        self.days.setdefault(day, nothing())
+        self.days.setdefault(day, {})
         self.excluded.setdefault(day, {})
         self.makers.setdefault(day, {})
         self.count(fill, trade_id, day)
@@ -176,9 +180,11 @@ class Trades(msgspec.Struct):
             if counts is not None:
                 counts[fill.reason] = counts.get(fill.reason, 0) + sign
             return
-        for sums in (self.minutes.get(fill.minute), self.days.get(day)):
-            if sums is not None:
-                fill.add_to(sums, sign)
+        sums, of_day = self.minutes.get(fill.minute), self.days.get(day)
+        if sums is not None:
+            fill.add_to(sums, sign)
+        if of_day is not None:
+            fill.add_to(of_day.setdefault(fill.roles, nothing()), sign)
         self._compare(fill, day, sign)
 
     def _compare(self, fill: Fill, day: str, sign: int) -> None:
@@ -213,7 +219,7 @@ class Trades(msgspec.Struct):
                 continue
             day = day_of(fill.minute)
             fill.add_horizon_to(self.minutes[fill.minute], horizon)
-            fill.add_horizon_to(self.days[day], horizon)
+            fill.add_horizon_to(self.days[day][fill.roles], horizon)
             if horizon == LAST:
                 self._compare(fill, day, 1)
 
@@ -231,7 +237,10 @@ class Trades(msgspec.Struct):
             },
             pending=list(self.pending),
             minutes={minute: list(sums) for minute, sums in self.minutes.items()},
-            days={day: list(sums) for day, sums in self.days.items()},
+            days={
+                day: {roles: list(sums) for roles, sums in of_day.items()}
+                for day, of_day in self.days.items()
+            },
             makers={
                 day: {
                     maker: {block: msgspec.structs.replace(cell) for block, cell in blocks.items()}
@@ -241,7 +250,17 @@ class Trades(msgspec.Struct):
             },
         )
 
-    def excluded_on(self, day: str) -> dict[str, int]:
+    def day_columns(self, day: str, *, with_realised: bool) -> dict[str, Any]:
+        """Return a day's columns: of all trades measured, by pair of roles, and how many were not."""
+        of_day = self.days.get(day, {})
+        total = [sum(column) for column in zip(nothing(), *of_day.values(), strict=True)]
+        return {
+            **columns(total, with_realised=with_realised),
+            "by_role": by_role(of_day, with_realised=with_realised),
+            "excluded": self._excluded_on(day),
+        }
+
+    def _excluded_on(self, day: str) -> dict[str, int]:
         """Return how many trades of a day were not measured, by reason."""
         return {reason: count for reason, count in sorted(self.excluded.get(day, {}).items()) if count}
 
@@ -291,3 +310,18 @@ def columns(sums: Vector | None, *, with_realised: bool) -> dict[str, Any]:
         found[f"impact_{seconds}s_bps"] = mean(impact, qty)
         found[f"realised_{seconds}s_n"] = number
     return found
+
+
+def by_role(of_day: dict[str, Vector], *, with_realised: bool) -> tuple[RoleExecution, ...]:
+    """Return the sums of each pair of roles that has a trade, the aggressor's role first.
+
+    >>> by_role({"client market_maker": [1, 5, 10, 0] + [0] * 12}, with_realised=True)[0].effective_sum
+    10
+    """
+    later = 0 if with_realised else WIDTH * len(HORIZONS)
+    found = []
+    for roles, sums in sorted(of_day.items()):
+        if sums[0]:
+            taker, _, maker = roles.partition(" ")
+            found.append(RoleExecution(taker, maker, *sums[: len(sums) - later], *[0] * later))
+    return tuple(found)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from streams.commands.options import State, connected, settings_without_broker
+from streams import settings as places
+from streams.commands.options import Http, LogFormat, Snapshots, State, connected, settings_without_broker
 from streams.settings import Settings
+from streams.supervision import TRY_AGAIN
 from streams.text_table import console
 
 broker = typer.Typer(help="Apache Kafka on this machine: one node, loopback only.", no_args_is_help=True)
@@ -23,6 +26,7 @@ class Stage(StrEnum):
     land = "land"
 
 
+Count = Annotated[int, typer.Option(min=0, max=1_000, help="How many workers of this kind.")]
 Port = Annotated[int | None, typer.Option(help="Of 127.0.0.1. Default: the last one, or a free one.")]
 
 
@@ -84,13 +88,44 @@ def topics_check(settings: Settings) -> None:
 
 
 @connected
-def worker(settings: Settings, stage: Stage) -> None:
-    """Run one worker until it is told to stop (SIGTERM, Ctrl-C).
+def worker(
+    settings: Settings,
+    stage: Stage,
+    slot: Annotated[
+        int | None,
+        typer.Option(
+            envvar=places.SLOT,
+            help="Which of its kind, from 0; a restart takes its place at once. Default: a free one.",
+        ),
+    ] = None,
+    snapshots: Snapshots = None,
+    http: Http = None,
+    log_format: LogFormat = None,
+) -> None:
+    """Run one worker until it is told to stop (SIGTERM, Ctrl-C); any number of a kind share the partitions.
 
     tag: orders, trades, quotes -> one order an instrument, with roles -> journal.
     detect: journal -> book and rules -> alerts, metrics.
     land: journal, alerts, metrics -> Parquet and the catalog.
+
+    Exit status: 0 when told to stop, 1 if the configuration is wrong, 75 if it cannot work for now (no
+    broker, a full disk), 4 after an error of its own.
     """
+    from confluent_kafka import KafkaException
+
+    from streams import logs
+    from streams.topics import BrokerAway
+
+    settings = places.placed(settings, slot, snapshots)
+    logs.setup(settings.log_format, stage, settings.slot)
+    try:
+        _run(settings, stage)
+    except (BrokerAway, KafkaException, OSError) as error:
+        print(f"fairbook: {error}", file=sys.stderr)
+        raise typer.Exit(TRY_AGAIN) from None
+
+
+def _run(settings: Settings, stage: Stage) -> None:
     if stage is Stage.tag:
         from streams.tag_worker import run_tag
 
@@ -106,14 +141,60 @@ def worker(settings: Settings, stage: Stage) -> None:
 
 
 @connected
-def status(settings: Settings) -> None:
-    """How far each worker is behind, and what the lake holds: events, refused records, findings, alerts."""
-    from streams import status as reports
-    from streams import text_table
+def up(
+    settings: Settings,
+    tag: Count = 1,
+    detect: Count = 1,
+    land: Count = 1,
+    snapshots: Snapshots = None,
+    http: Http = None,
+    log_format: LogFormat = None,
+    patience: Annotated[
+        float, typer.Option(min=1, help="Seconds without an answer until a worker is killed.")
+    ] = 15.0,
+) -> None:
+    """Run the workers in the foreground: start again what dies, kill what hangs, stop all in order when told.
 
-    screen = console()
-    for table in reports.tables(settings):
-        text_table.show(screen, table)
+    With --http HOST:PORT the workers answer at PORT, PORT + 1, ...: tag's first, then detect's, then land's.
+    Ends with status 1 if a worker says that its configuration is wrong. Their logs: STATE/log.
+    """
+    from streams import logs, supervisor
+
+    settings = places.placed(settings, None, snapshots)
+    logs.setup(settings.log_format, supervisor.NAME)
+    raise typer.Exit(supervisor.run(settings, {"tag": tag, "detect": detect, "land": land}, patience))
+
+
+@connected
+def down(settings: Settings) -> None:
+    """End the `fairbook up` of this state folder, and workers of it that run without one."""
+    from streams import supervisor
+
+    raise typer.Exit(supervisor.down(settings))
+
+
+@connected
+def status(
+    settings: Settings, json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+) -> None:
+    """How each worker is and how far behind; what the lake holds: events, refused records, findings, alerts.
+
+    Works when workers, broker or lake are away, and says so; exit status 1 if the broker does not answer.
+    """
+    from streams import overview, overview_tables, text_table
+
+    found = overview.look(settings)
+    if json:
+        from schemas import codec
+
+        print(codec.encode(found).decode())
+    else:
+        screen = console()
+        for table in overview_tables.tables(found):
+            text_table.show(screen, table)
+    if found.broker is not None:
+        print(f"fairbook: {found.broker}", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 @connected

@@ -77,8 +77,10 @@ def ingest_hyperliquid(
 ) -> None:
     """Publish order-level BTC data of Hyperliquid, with the reference data of the venue's own vaults."""
     from streams.commands import feeding
+    from streams.sources import hyperliquid as source
 
-    feeding.hyperliquid(settings, path, copy.value, to, rulebook_text(rulebook))
+    capture = source.read(path, copy.value)
+    feeding.captured(settings, capture, f"hyperliquid {copy.value}", to, rulebook_text(rulebook))
 
 
 @ingest.command("hyperliquid-fills")
@@ -91,8 +93,9 @@ def ingest_hyperliquid_fills(
 ) -> None:
     """Publish every fill of Hyperliquid's coins with both wallets: trades only, no orders, no quotes."""
     from streams.commands import feeding
+    from streams.sources import hyperliquid_fills as source
 
-    feeding.hyperliquid_fills(settings, path, to, rulebook_text(rulebook))
+    feeding.captured(settings, source.read(path), "hyperliquid fills", to, rulebook_text(rulebook))
 
 
 @ingest.command("binance")
@@ -107,8 +110,9 @@ def ingest_binance(
 ) -> None:
     """Publish best bid and offer and trades of Binance USD-M futures: no accounts, no orders."""
     from streams.commands import feeding
+    from streams.sources import binance as source
 
-    feeding.binance(settings, path, to, rulebook_text(rulebook))
+    feeding.captured(settings, source.read(path), "binance", to, rulebook_text(rulebook))
 
 
 @connected
@@ -230,13 +234,31 @@ def schema(topic: SchemaOf) -> None:
 
 
 def replay(
-    path: Annotated[Path, typer.Argument(help="The recording's folder.")],
+    path: Annotated[Path, typer.Argument(help="The folder of a recording, or of a lake.")],
     lake: Annotated[
-        Path | None, typer.Option("--lake", metavar="OUT", help="Write the tables and the catalog there.")
+        Path | None,
+        typer.Option("--lake", metavar="OUT", help="Write a recording's tables and catalog there."),
     ] = None,
-    rulebook: Rulebook = None,
+    rulebook: Annotated[
+        Path | None,
+        typer.Option(
+            "--rulebook",
+            metavar="OTHER",
+            help="Run history under another rulebook, side by side: alerts gained, lost, changed.",
+        ),
+    ] = None,
 ) -> None:
-    """Run the same rules over a recording, in one process and without a broker, in both passes."""
+    """Run the same rules once more, in one process and without a broker.
+
+    Over a recording: in both passes of reference data. Over a lake: every answer that landed is compared with
+    what its journal gives; exit status 1 if one differs.
+    """
+    from streams import history
     from streams.commands import replaying
 
-    raise typer.Exit(replaying.run(path, lake, rulebook_text(rulebook)))
+    other = None if rulebook is None else rulebook_text(rulebook)
+    if not history.is_lake(path):
+        raise typer.Exit(replaying.run(path, lake, rulebook_text(None), other=other))
+    if lake is not None:
+        raise typer.BadParameter("expected a recording to land; a lake has landed", param_hint="--lake")
+    raise typer.Exit(replaying.check(path) if other is None else replaying.compare(path, other))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any
+
+import msgspec
 
 from schemas import codec
 from schemas.alerts import Alert
@@ -15,10 +18,11 @@ from schemas.metrics import (
     Depth,
     Metric,
     PresenceDay,
+    RoleExecution,
     SpreadDay,
     SpreadMinute,
 )
-from schemas.tables import TABLES
+from schemas.tables import EXACT, TABLES
 
 _DERIVED = {
     "dq",
@@ -61,8 +65,10 @@ def refused(entry: RefusedEntry, position: Position) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def alert(alert: Alert, position: Position, run: str) -> tuple[Any, ...]:
-    """Return an alert's revision as a row of `alert_revisions`."""
+def alert(
+    alert: Alert, position: Position, run: str, version: str | None, build: str | None
+) -> tuple[Any, ...]:
+    """Return an alert's revision as a row of `alert_revisions`; version and build: of Fairbook."""
     return (
         alert.alert_id, alert.breach_id, alert.knowledge, alert.revision, alert.status, alert.status_reason,
         alert.rule, alert.instance, alert.version, alert.parameter_hash, alert.reference, alert.provenance,
@@ -72,7 +78,7 @@ def alert(alert: Alert, position: Position, run: str) -> tuple[Any, ...]:
         None if alert.harm_qty is None else parse(alert.harm_qty),
         None if alert.harm_notional is None else _notional(alert.harm_notional),
         alert.narrative, alert.dq_degraded, alert.late_reference, alert.ce_id, run,
-        position.partition, position.offset, position.index,
+        version, build, position.partition, position.offset, position.index,
     )  # fmt: skip
 
 
@@ -102,7 +108,8 @@ def metric(row: Metric, position: Position, run: str) -> tuple[str, tuple[Any, .
         case SpreadDay():
             return "spread_days_revisions", (
                 row.instrument, row.trading_day, row.benefit_bps, row.two_sided_only_with_affiliates_ns,
-                *_spread(row), codec.canonical(row.excluded).decode(), *tail,
+                *_spread(row), codec.canonical(row.excluded).decode(),
+                [_execution(pair) for pair in row.by_role], *tail,
             )  # fmt: skip
         case PresenceDay():
             return "presence_days_revisions", (
@@ -111,6 +118,13 @@ def metric(row: Metric, position: Position, run: str) -> tuple[str, tuple[Any, .
                 row.presence_pct_high, row.required_pct, row.verdict, codec.canonical(row.exempt).decode(),
                 *tail,
             )  # fmt: skip
+
+
+def _execution(pair: RoleExecution) -> dict[str, Any]:
+    return {
+        name: Decimal(value).scaleb(-8, EXACT) if name.endswith("_qty") else value
+        for name, value in msgspec.structs.asdict(pair).items()
+    }
 
 
 def _spread(row: SpreadMinute | SpreadDay) -> tuple[Any, ...]:

@@ -298,6 +298,51 @@ from spread_days where {_THE_DAY}"""
     tuple(f"spread_days.{name}" for h in (1, 10, 60)
           for name in (f"realised_{h}s_bps", f"impact_{h}s_bps", f"realised_{h}s_n")),
 )  # fmt: skip
+
+
+def _mean(measure: str, of: str) -> str:
+    return f"mean_bps(sum({measure}_sum), sum({of}_qty))"
+
+
+def _by_role(side: str, heading: str) -> str:
+    return f"""
+select instrument, {side}_role as "{heading}", sum(effective_n)::bigint as "trades measured",
+  sum(effective_qty) as "quantity, base", {_mean("effective", "effective")} as "effective spread, bps",
+  {_mean("improvement", "effective")} as "improvement, bps",
+  {", ".join(f'{_mean(f"realised_{h}s", f"realised_{h}s")} as "realised {h} s, bps"' for h in (1, 10, 60))},
+  {_mean("impact_60s", "realised_60s")} as "impact 60 s, bps"
+from execution_days where {_THE_DAY} group by all order by all
+"""
+
+
+TAKERS = Query(
+    "takers",
+    "What the side that aggressed paid, by its role",
+    _by_role("taker", "aggressor"),
+    "The exact sums of execution_days put together anew: means of all its trades, by quantity.",
+    ("execution_days",),
+)
+MAKERS = Query(
+    "makers",
+    "What the side that rested kept, by its role",
+    _by_role("maker", "liquidity from"),
+    "Realised spread is what it kept of the effective one after so many seconds; impact, what it lost.",
+    ("execution_days",),
+)
+PAIRS = Query(
+    "pairs",
+    "Realised spread and impact by both roles",
+    "\nunion all\n".join(
+        f"""select instrument, taker_role as aggressor, maker_role as "liquidity from", {h} as "after, s",
+  realised_{h}s_n as "trades measured", realised_{h}s_qty as "quantity, base",
+  realised_{h}s_bps as "realised spread, bps", impact_{h}s_bps as "impact, bps"
+from execution_days where {_THE_DAY}"""
+        for h in (1, 10, 60)
+    )
+    + "\norder by all",
+    "Not of trades without a mid after so many seconds: no two-sided book, a halt, a gap, the end.",
+    ("execution_days",),
+)
 UNMEASURED = Query(
     "unmeasured",
     "Trades that were not measured, by reason",
@@ -400,9 +445,9 @@ SECTIONS = (
     Section(
         "execution",
         "Execution quality and volume by role",
-        "Spread measures are of all trades measured in an instrument: the lake has none by role. "
-        "Volume and fees are by role.",
-        (EFFECTIVE, REALISED, UNMEASURED, VOLUME, ROLES),
+        "Trades in the book in continuous trading are measured, all together and by the roles of both sides; "
+        "volume and fees are of all trades.",
+        (EFFECTIVE, REALISED, TAKERS, MAKERS, PAIRS, UNMEASURED, VOLUME, ROLES),
     ),
     Section(
         "breaches",

@@ -42,7 +42,7 @@ class InstrumentSpec:
 DEFAULT_INSTRUMENTS = (
     InstrumentSpec("BTC-USD", "BTC", "USD", 50_000_000, 10_000, 95_000 * ONE, 500),
     InstrumentSpec("ETH-USD", "ETH", "USD", 5_000_000, 100_000, 3_400 * ONE, 800),
-    InstrumentSpec("SOL-USD", "SOL", "USD", 1_000_000, 10_000_000, 190 * ONE, 60),
+    InstrumentSpec("SOL-USD", "SOL", "USD", 100_000, 10_000_000, 190 * ONE, 60),
     InstrumentSpec("XRP-HKD", "XRP", "HKD", 10_000, 100_000_000, 17 * ONE, 300),
 )
 

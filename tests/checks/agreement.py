@@ -59,6 +59,7 @@ SPREAD = (
     ),
     *TRADES,
 )  # fmt: skip
+EXECUTION_KEY = ("instrument", "trading_day", "taker_role", "maker_role")
 PRESENCE_KEY = ("instrument", "agreement", "trading_day")
 PRESENCE = (
     "session_ns", "exempt_ns", "unknown_ns", "compliant_ns", "presence_pct", "presence_pct_low",
@@ -95,6 +96,9 @@ def landed(folder: Path) -> Facts:
             key = ("spread_days", row["instrument"], str(row["trading_day"]))
             facts.update({(*key, name): _scaled(row[name], 6) for name in TRADES})
             facts[*key, "excluded"] = json.loads(row["excluded"])
+        for row in rows("select * from execution_days"):
+            key = ("execution_days", *(row[name] for name in EXECUTION_KEY))
+            facts.update({(*key, name): _scaled(row[name], 6) for name in TRADES})
         for row in rows("select * from presence_days"):
             key = ("presence_days", *(row[name] for name in PRESENCE_KEY))
             facts.update({(*key, name): _scaled(row[name], 6) for name in PRESENCE})
@@ -152,6 +156,10 @@ def expected(folder: Path) -> Facts:
         if row["pass"] == last:
             key = ("spread_days", row["instrument"], row["trading_day"])
             facts.update({(*key, name): row[name] for name in (*TRADES, "excluded")})
+    for row in said["execution_days"]:
+        if row["pass"] == last:
+            key = ("execution_days", *(row[name] for name in EXECUTION_KEY))
+            facts.update({(*key, name): row[name] for name in TRADES})
     for row in said["presence_days"]:
         if row["pass"] == last:
             key = ("presence_days", *(row[name] for name in PRESENCE_KEY))

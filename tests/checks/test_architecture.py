@@ -43,6 +43,7 @@ MACHINE_PATH = re.compile(r"(?<![\w.~$})/-])/(?:work|root|home|Users|mnt|srv)/[\
 
 # Imported by other names than they are installed by; and what another dependency surely brings.
 INSTALLED_AS = {"faust": "faust-streaming", "confluent_kafka": "confluent-kafka", "yarl": "faust-streaming",
+                "prometheus_client": "prometheus-client",
                 "markupsafe": "jinja2"}  # fmt: skip
 NOT_IMPORTED = {"cramjam", "pytz", "tzdata"}  # others find them: pyproject.toml says who
 

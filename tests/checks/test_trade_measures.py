@@ -27,7 +27,7 @@ HANDED_OVER = 15
 AFFILIATED = 120
 AgreedSpreads = dict[str, tuple[str, int, str]]  # by breach: status, ts, mean
 Generate = Callable[[int, Path], Path]
-OURS = ("spread_minutes", "spread_days")
+OURS = ("spread_minutes", "spread_days", "execution_days")
 
 
 @pytest.mark.parametrize("first", range(0, MARKETS, BLOCK))

@@ -38,7 +38,7 @@ SETTLE_SECONDS = 120.0
 
 # What two ways of getting the same rows into a lake may differ in: where they stood, and who decided.
 PLACES = {"partition", "offset", "index", "place", "detail", "run", "date", "hour"}
-PLACES |= {"src_partition", "src_offset", "src_index"}
+PLACES |= {"src_partition", "src_offset", "src_index", "fairbook_version", "fairbook_build"}
 
 
 class Published(NamedTuple):

@@ -12,9 +12,10 @@ import pytest
 from pipeline import RULEBOOK, Day, Pipeline, replayed, same, same_rows, simulated
 
 from schemas import codec
-from streams import feed, snapshots
+from streams import feed
 from streams.detect_worker import DetectSnapshot
 from streams.processes import STAGES
+from streams.snapshots import CHECKSUM, Snapshots
 from streams.sources.simulator_faults import Faults
 
 PAUSE = 1.0  # seconds between chunks: less than gap_timeout, or what is held back would come late
@@ -116,13 +117,15 @@ def _spoil(folder: Path) -> dict[str, int]:
             counts["damaged"] += 1
         else:
             newest.add(number)
-            snapshot = msgspec.msgpack.decode(data[snapshots._CHECKSUM :], type=DetectSnapshot)
+            snapshot = msgspec.msgpack.decode(data[CHECKSUM:], type=DetectSnapshot)
             runner = codec.decode(snapshot.runner)
             if runner["rulebook"] is None:
                 continue
             runner["rulebook"] = RULEBOOK.replace('clock_skew = "1 ms"', 'clock_skew = "2 ms"')
             snapshot.runner = codec.encode(runner)
             state = msgspec.msgpack.encode(snapshot)
-            snapshots.write(path.parent, stage, int(number), int(label), state)
+            assert Snapshots(str(path.parent.parent), path.parent.name, stage, print).write(
+                int(number), int(label), state
+            )
             counts["of another rulebook"] += 1
     return counts

@@ -17,10 +17,20 @@ from streams.processes import STAGES
 
 
 def second(pipeline: Pipeline, stage: str, state: Path, lake: Path) -> subprocess.Popen[bytes]:
-    """Start another worker on the same topics."""
+    """Start another worker of a slot that is taken."""
     settings = pipeline.settings
     command = [
-        *(sys.executable, "-m", "streams.cli", "worker", stage, "--broker", settings.broker or ""),
+        *(
+            sys.executable,
+            "-m",
+            "streams.cli",
+            "worker",
+            stage,
+            "--slot",
+            "0",
+            "--broker",
+            settings.broker or "",
+        ),
         *("--prefix", settings.prefix, "--state", str(state), "--lake", str(lake)),
     ]
     return subprocess.Popen(
@@ -28,7 +38,7 @@ def second(pipeline: Pipeline, stage: str, state: Path, lake: Path) -> subproces
     )
 
 
-def test_a_second_worker_of_a_kind_leaves(broker: str, tmp_path: Path) -> None:
+def test_a_second_worker_of_a_slot_leaves(broker: str, tmp_path: Path) -> None:
     """Of the same state folder or another: it says so and leaves, and nothing is corrupted."""
     day = simulated(seed=41, events=2_500, violations=1)
     expected = replayed(day.write(tmp_path / "recording"), tmp_path / "replayed")
@@ -42,7 +52,7 @@ def test_a_second_worker_of_a_kind_leaves(broker: str, tmp_path: Path) -> None:
         others = {stage: second(pipeline, stage, settings.state, settings.lake) for stage in STAGES}
         for stage, process in others.items():
             output, _ = process.communicate(timeout=60)
-            assert b"not yet supported" in output, output
+            assert b"is taken: process" in output or b"already running" in output, output
             assert process.returncode == 1, stage
         pipeline.workers.check()
         publisher.records(day.records[third : 2 * third])
@@ -51,7 +61,7 @@ def test_a_second_worker_of_a_kind_leaves(broker: str, tmp_path: Path) -> None:
         others = {stage: second(pipeline, stage, elsewhere, settings.lake) for stage in ("tag", "detect")}
         for stage, process in others.items():
             output, _ = process.communicate(timeout=60)
-            assert b"not yet supported" in output, output
+            assert b"of another state folder is already running" in output, output
             assert process.returncode == 1, stage
         pipeline.workers.check()
 
@@ -62,7 +72,7 @@ def test_a_second_worker_of_a_kind_leaves(broker: str, tmp_path: Path) -> None:
         others = {stage: second(pipeline, stage, elsewhere, settings.lake) for stage in ours}
         for stage, process in ours.items():
             assert process.wait(60) == worker.ERROR, stage
-            assert "not yet supported" in pipeline.workers.log(stage).read_text()
+            assert "has this one's place" in pipeline.workers.log(stage).read_text()
         for process in others.values():
             assert process.poll() is None
             process.terminate()

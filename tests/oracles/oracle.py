@@ -11,6 +11,7 @@
   exemptions           P1's named exemptions, both passes
   spread_minutes       both passes
   spread_days          both passes: the trade measures alone, and trades not measured by reason
+  execution_days       both passes: trade measures by aggressor's and other side's role
   presence_days        both passes
   findings             alerts of P1, I1, F2, L1, L2 (`spread`) as each pass by itself has them
   alerts               the two passes put together: rule, instance, instrument, anchor, status, reason,
@@ -54,6 +55,7 @@ def judge(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
             "exemptions",
             "spread_minutes",
             "spread_days",
+            "execution_days",
             "presence_days",
             "findings",
             "alerts",
@@ -105,6 +107,10 @@ def _both_passes(recording: Any, instrument: str, out: dict[str, list[dict[str, 
                         "excluded": trades.excluded.get(day, {}),
                     }
                     for day in sorted({trading_day(row["minute"]) for row in spread.rows})
+                ],
+                "execution_days": [
+                    {"trading_day": day, "taker_role": taker, "maker_role": maker, **row}
+                    for (day, taker, maker), row in sorted(trades.by_role.items())
                 ],
                 "presence_days": quoting.rows,
                 "findings": [{**a, "anchor": [a["trade_id"], a["side"]]} for a in priority.alerts]

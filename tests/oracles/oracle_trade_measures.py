@@ -2,7 +2,8 @@
 3 and 4), one pass of reference data at a time.
 
 Output: `minutes[minute]` and `days[trading day]`, dicts of the columns: *_bps int in 1e-6 bps or None, *_n
-int; and `excluded[trading day]`: reason -> number of trades.
+int; `by_role[trading day, aggressor's role, other side's role]`: the same of those trades; and
+`excluded[trading day]`: reason -> number of trades.
 
 Readings
 T1  A measured trade is a fill that stands at the end (oracle_fills), of match type `book`, with an aggressor,
@@ -21,6 +22,7 @@ T4  M_h: the state that has weight at t = trade ts + h, all turns of its ts ende
     time, before that time. A crossed book is not one-sided: its mid counts.
 T5  Rounding: effective, realised and improvement each once per trade to 1e-6 bps, half even; impact is the
     difference of the two rounded ones. Mean: sum(measure * quantity) / sum(quantity), half even.
+T6  The roles are those of the two accounts at the trade's own ts (of a correction: of its accounts).
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ class TradeMeasures:
         self.states: list[tuple[int, int, Any, Any]] = []  # start, end, bid, ask
         self.minutes: dict[int, dict[str, Any]] = {}
         self.days: dict[str, dict[str, Any]] = {}
+        self.by_role: dict[tuple[str, str, str], dict[str, Any]] = {}
         self.excluded: dict[str, dict[str, int]] = {}
 
     def on_trade(self, market: Market, index: int, entry: dict[str, Any]) -> None:
@@ -83,25 +86,42 @@ class TradeMeasures:
         bid, ask = market.best("buy"), market.best("sell")
         # the last state, at the recording's very end too
         self.states.append((market.time, market.time + 1, bid[0] if bid else None, ask[0] if ask else None))
-        measured: dict[int, list[dict[str, Any]]] = {}
+        minutes: dict[int, list[dict[str, Any]]] = {}
+        days: dict[str, list[dict[str, Any]]] = {}
+        roles: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
         for fill in market.versions:
             if fill["known_to"] is not None:
                 continue
             receipt = self.receipts[fill["index"]]
             minute = receipt["time"] // MINUTE
-            reason = self._reason(market, fill, receipt)
-            if reason is None:
-                measured.setdefault(minute, []).append(self._measure(market, fill, receipt))
-            else:
-                of_day = self.excluded.setdefault(trading_day(minute * MINUTE), {})
+            day, pair = trading_day(minute * MINUTE), self._roles(market, fill)
+            reason = self._reason(market, fill, receipt, pair)
+            if reason is not None:
+                of_day = self.excluded.setdefault(day, {})
                 of_day[reason] = of_day.get(reason, 0) + 1
-        by_day: dict[str, list[dict[str, Any]]] = {}
-        for minute, trades in measured.items():
-            self.minutes[minute] = means(trades)
-            by_day.setdefault(trading_day(minute * MINUTE), []).extend(trades)
-        self.days = {day: means(trades) for day, trades in by_day.items()}
+                continue
+            taker, maker = pair if fill["aggressor"] == "buy" else pair[::-1]
+            trade = self._measure(market, fill, receipt)
+            minutes.setdefault(minute, []).append(trade)
+            days.setdefault(day, []).append(trade)
+            roles.setdefault((day, taker, maker), []).append(trade)
+        self.minutes = {minute: means(trades) for minute, trades in minutes.items()}
+        self.days = {day: means(trades) for day, trades in days.items()}
+        self.by_role = {key: means(trades) for key, trades in roles.items()}
 
-    def _reason(self, market: Market, fill: dict[str, Any], receipt: dict[str, Any]) -> str | None:
+    def _roles(self, market: Market, fill: dict[str, Any]) -> list[str]:
+        """The buyer's and the seller's role."""
+        now, roles = self.view.at(fill["ts"]), []
+        for side in ("buy", "sell"):
+            account, order = fill[f"{side}_account"], market.orders.get(fill[f"{side}_order_id"] or "")
+            if account is None and order is not None:
+                account = order.account
+            roles.append(str(now.role(account, market.instrument)))
+        return roles
+
+    def _reason(
+        self, market: Market, fill: dict[str, Any], receipt: dict[str, Any], roles: list[str]
+    ) -> str | None:
         if fill["match_type"] not in (None, "book"):
             return str(fill["match_type"])
         if fill["aggressor"] not in ("buy", "sell"):
@@ -109,12 +129,6 @@ class TradeMeasures:
         now = self.view.at(fill["ts"])
         if now.phase(market.instrument) != "continuous":
             return "not_continuous"
-        roles = []
-        for side in ("buy", "sell"):
-            account, order = fill[f"{side}_account"], market.orders.get(fill[f"{side}_order_id"] or "")
-            if account is None and order is not None:
-                account = order.account
-            roles.append(now.role(account, market.instrument))
         if all(role in WATCHED for role in roles):
             return "between_affiliates"
         if not receipt["start_known"]:

@@ -27,7 +27,14 @@ from schemas.alerts import Alert
 from schemas.decimals import parse, text
 from schemas.events import SOURCE_TOPICS
 from schemas.journal import ClockEntry, Entry, OrderEntry, Position, QuoteEntry, RefusedEntry, TradeEntry
-from schemas.metrics import ClientPriorityDay, ClientPriorityHarm, PresenceDay, SpreadDay, SpreadMinute
+from schemas.metrics import (
+    ClientPriorityDay,
+    ClientPriorityHarm,
+    PresenceDay,
+    RoleExecution,
+    SpreadDay,
+    SpreadMinute,
+)
 from schemas.reference import Fact
 from streams import reference_data
 from streams.replay import journal, replay, second_pass
@@ -51,7 +58,7 @@ UNITS = {
 }
 CASE_KEYS = {
     "shows", "tests", "kind", "xfail", "reference", "parameters", "venue", "given", "then", "harm", "days",
-    "minutes", "presence", "spread_days", "refused", "faults",
+    "minutes", "presence", "spread_days", "execution_days", "refused", "faults",
 }  # fmt: skip
 ORDER_VERBS = (
     "new", "restated", "rejected", "replaced", "canceled", "expired", "triggered", "suspended", "resumed",
@@ -484,6 +491,7 @@ class Comparison:
         self._minutes()
         self._presence()
         self._spread_days()
+        self._execution_days()
         self._same("refused records", dict(case.data.get("refused", {})), dict(outcome.refused))
         self._same("faults", case.data.get("faults", []), outcome.faults)
         self._sound()
@@ -594,6 +602,12 @@ class Comparison:
             rows = _latest(self.outcome, SpreadDay, "instrument", "trading_day")
             self._pair("spread_days", self.case.data["spread_days"], [_minute(row) for row in rows])
 
+    def _execution_days(self) -> None:
+        if "execution_days" in self.case.data:
+            rows = _latest(self.outcome, SpreadDay, "instrument", "trading_day")
+            got = [_execution(row, pair) for row in rows for pair in row.by_role]
+            self._pair("execution_days", self.case.data["execution_days"], got)
+
     def _presence(self) -> None:
         if "presence" not in self.case.data:
             return
@@ -625,8 +639,8 @@ def _status(alert: Alert) -> str:
 def _seen(alerts: list[Alert]) -> Row:
     last = max(alerts, key=lambda alert: (alert.knowledge, alert.revision))
     return last.measures | {
-        "alert": last.instance, "instrument": last.instrument, "accounts": list(last.accounts),
-        "groups": list(last.grps),
+        "alert": last.instance, "instrument": last.instrument,
+        "accounts": list(last.accounts), "groups": list(last.grps),
         "evidence": sorted(item.seq for item in last.evidence), "harm": last.harm_qty,
         "notional": last.harm_notional or last.measures.get("notional"), "severity": last.severity,
         "says": last.narrative,
@@ -653,6 +667,16 @@ def _minute(row: SpreadMinute | SpreadDay) -> Row:
                 found[f"{side}_depth_{width}_{unit}{suffix}"] = (
                     "null" if value is None else text(value, scale)
                 )
+    return found
+
+
+def _execution(row: SpreadDay, pair: RoleExecution) -> Row:
+    """Quantities in base, sums in bps x base."""
+    found: Row = {"instrument": row.instrument, "trading_day": row.trading_day}
+    for name in pair.__struct_fields__:
+        value = getattr(pair, name)
+        scale = {"qty": 8, "sum": 14}.get(name.rpartition("_")[2])
+        found[name] = value if scale is None else text(value, scale)
     return found
 
 

@@ -87,6 +87,9 @@ class FakeMessage:
     def value(self) -> bytes:
         return self._value
 
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 1_000
+
     def headers(self) -> list[tuple[str, bytes]] | None:
         return None if self._headers is None else list(self._headers.items())
 

@@ -173,6 +173,6 @@ def test_the_command_writes_a_recording_and_says_what_is_left_out(tmp_path: Path
     words = ["ingest", "hyperliquid-fills", str(tmp_path / "fills.jsonl.gz"), "--to", str(out)]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    assert "1 records of fills.jsonl.gz written" in done.output
+    assert "1 records of hyperliquid fills written" in done.output
     assert "2 fees are left out" in done.output
     assert {problem.severity for problem in recording.check(out)} == {"warning"}

@@ -268,3 +268,32 @@ def test_a_conflict_is_told_from_a_duplicate_after_a_restart_too() -> None:
     after.offer(entry(1, 51), 0, b"")
     after.offer(entry(2, 52, qty=2), 0, b"")
     assert [reason for _seq, reason, _detail in refusals(after.out)] == ["duplicate", "conflict"]
+
+
+def anew(*times: int) -> Sequencer:
+    """A Sequencer that has seen 1 to 1000 and then is offered the series from 1 again, at these times."""
+    sequencer = sequenced(*range(1, 1001))
+    for seq, ts in enumerate(times, start=1):
+        again = entry(seq, 10_000 + seq, qty=7)
+        again.ts = ts
+        sequencer.offer(again, 0, b"raw")
+    return sequencer
+
+
+def test_a_series_that_begins_anew_is_told_once_and_nothing_of_it_is_lost() -> None:
+    begins = range(2_000, 2_000 + 3 * module.RESTARTED)
+    sequencer = anew(*begins)
+    assert sequencer.restarted == {"X": module.RESTARTED}
+    assert len(refusals(sequencer.out)) == len(begins)
+
+
+def test_records_that_come_twice_are_no_new_series() -> None:
+    """Their times are those of the records that were there; nor are few, or with a good one between."""
+    assert not anew(*range(1, 4 * module.RESTARTED)).restarted
+    assert not anew(*range(2_000, 2_000 + module.RESTARTED - 1)).restarted
+    sequencer = anew(*range(2_000, 2_000 + module.RESTARTED - 1))
+    sequencer.offer(entry(1001, 20_000), 0, b"raw")
+    last = entry(module.RESTARTED, 20_001, qty=7)
+    last.ts = 5_000
+    sequencer.offer(last, 0, b"raw")
+    assert not sequencer.restarted

@@ -8,7 +8,7 @@ from pathlib import Path
 import faust
 import pytest
 
-from streams.settings import Settings, SettingsError, load, local_address_file, resource
+from streams.settings import Settings, SettingsError, load, local_address_file, placed, resource
 
 SASL = """security.protocol=SASL_PLAINTEXT
 sasl.mechanisms=scram-sha-512
@@ -29,7 +29,8 @@ def loaded(folder: Path, text: str) -> Settings:
 
 def test_defaults() -> None:
     settings = load(environment={"FAIRBOOK_STATE": "nowhere"})
-    assert settings == Settings(state=Path("nowhere"), lake=Path("nowhere/lake"))
+    expected = Settings(state=Path("nowhere"), lake=Path("nowhere/lake"), snapshots="nowhere/snapshots")
+    assert settings == expected
     assert (settings.partitions, settings.topic("orders")) == (8, "orders")
 
 
@@ -88,6 +89,7 @@ def test_sasl_reaches_both_kinds_of_clients(tmp_path: Path) -> None:
     assert settings.confluent(**{"group.id": "g", "client.id": "mine"}) == {
         "bootstrap.servers": "k1:9092",
         "client.id": "mine",
+        "log_level": 4,
         "group.id": "g",
         "security.protocol": "sasl_plaintext",
         "sasl.mechanism": "SCRAM-SHA-512",
@@ -159,3 +161,23 @@ def test_resources_are_found() -> None:
     assert resource("infra/kafka/pom.xml").read_text(encoding="utf-8").startswith("<?xml")
     with pytest.raises(FileNotFoundError, match=r"infra/none\.toml is not installed; looked for"):
         resource("infra/none.toml")
+
+
+def test_a_worker_has_a_slot_and_a_place_for_snapshots() -> None:
+    settings = load(environment={"FAIRBOOK_SLOT": "3", "FAIRBOOK_SNAPSHOTS": "s3://bucket/x"})
+    assert (settings.slot, settings.snapshots) == (3, "s3://bucket/x")
+    assert placed(settings, None, None) == settings
+    there = placed(settings, 0, "elsewhere")
+    assert (there.slot, there.snapshots) == (0, "elsewhere")
+
+
+@pytest.mark.parametrize("slot", ["-1", "one", "10000", "0x1"])
+def test_a_slot_is_a_whole_number(slot: str) -> None:
+    with pytest.raises(SettingsError, match=r"slot .*from 0 to 9999"):
+        load(environment={"FAIRBOOK_SLOT": slot})
+
+
+def test_a_url_of_snapshots_holds_no_secret() -> None:
+    with pytest.raises(SettingsError, match="without a key or password") as error:
+        load(environment={"FAIRBOOK_SNAPSHOTS": "s3://key:hush@bucket/x"})
+    assert "hush" not in str(error.value)

@@ -16,7 +16,7 @@ MINUTE = 60 * SECOND
 def fill(seq: int, ts: int) -> Fill:
     """Return a purchase of 1 at 101 from a book of 99/101."""
     best = Best(seq, 99, 101, True)
-    return Fill(seq, ts, ts - ts % MINUTE, best, price=101, qty=1, sign=1)
+    return Fill(seq, ts, ts - ts % MINUTE, best, price=101, qty=1, sign=1, roles="client market_maker")
 
 
 def day_of(_moment: int) -> str:
@@ -35,7 +35,7 @@ def test_fills_are_forgotten_oldest_first_but_not_before_their_horizons_end(monk
     for number in range(40, 60):
         trades.enter(fill(number + 1, 200 * SECOND), f"T{number}", day_of(0), 200 * SECOND)
     assert len(trades.fills) == 20  # those that are open
-    assert trades.days[day_of(0)][0] == 60
+    assert trades.day_columns(day_of(0), with_realised=True)["effective_n"] == 60
 
 
 def test_a_bust_takes_out_exactly_what_was_added() -> None:

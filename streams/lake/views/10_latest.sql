@@ -36,6 +36,30 @@ select * from spread_days_revisions
 where knowledge = (select knowledge from latest_knowledge)
 qualify row_number() over (partition by instrument, trading_day order by revision desc, "offset") = 1;
 
+-- A quantity-weighted mean in bps, rounded half to even to 6 decimals: `total` a sum of `*_sum`, `qty` of its
+-- `*_qty`, in whole numbers of 128 bits (DuckDB divides decimals as doubles).
+create macro half_even(n, d) as
+  n // d + if(2 * abs(n % d) > d or (2 * abs(n % d) = d and (n // d) % 2 <> 0), sign(n), 0);
+create macro mean_bps(total, qty) as (
+  half_even(total::hugeint, nullif((qty * 100000000)::hugeint, 0))::decimal(32, 0) * 0.000001)::decimal(18, 6);
+
+-- Execution quality by role. `*_sum` = sum over the trades of measure (1e-6 bps) x quantity (1e-8 base): to
+-- regroup, mean_bps(sum(effective_sum), sum(effective_qty)).
+create view execution_days as
+with pairs as (select instrument, trading_day, unnest(by_role, recursive := true) from spread_days)
+select instrument, trading_day, taker_role, maker_role,
+  effective_n, effective_qty, mean_bps(effective_sum, effective_qty) as effective_bps,
+  mean_bps(improvement_sum, effective_qty) as improvement_bps,
+  realised_1s_n, realised_1s_qty, mean_bps(realised_1s_sum, realised_1s_qty) as realised_1s_bps,
+  mean_bps(impact_1s_sum, realised_1s_qty) as impact_1s_bps,
+  realised_10s_n, realised_10s_qty, mean_bps(realised_10s_sum, realised_10s_qty) as realised_10s_bps,
+  mean_bps(impact_10s_sum, realised_10s_qty) as impact_10s_bps,
+  realised_60s_n, realised_60s_qty, mean_bps(realised_60s_sum, realised_60s_qty) as realised_60s_bps,
+  mean_bps(impact_60s_sum, realised_60s_qty) as impact_60s_bps,
+  effective_sum, improvement_sum, realised_1s_sum, impact_1s_sum, realised_10s_sum, impact_10s_sum,
+  realised_60s_sum, impact_60s_sum
+from pairs;
+
 create view presence_days as
 select * from presence_days_revisions
 where knowledge = (select knowledge from latest_knowledge)
