@@ -30,7 +30,7 @@ types: .venv/installed
 	$(BIN)/mypy
 
 unit: .venv/installed
-	$(BIN)/pytest $(wildcard tests/unit tests/scenarios tests/checks tests/golden) $(TESTS)
+	$(BIN)/pytest -n logical --dist worksteal $(wildcard tests/unit tests/scenarios tests/checks tests/golden) $(TESTS)
 
 # The cases again, with hundreds of ways for their topics to arrive: minutes.
 arrangements: .venv/installed

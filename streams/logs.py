@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -20,6 +21,9 @@ OURS = "fairbook"
 KAFKA = logging.getLogger(
     "kafka"
 )  # for Kafka clients, which otherwise write to stderr in a form of their own
+QUIET = 60.0  # seconds
+REMEMBERED = 1_000  # lines
+_NUMBERS = re.compile(r"\d+")
 _form = ""
 _config: dict[str, Any] = {}
 
@@ -62,6 +66,29 @@ class Json(logging.Formatter):
         return codec.encode(line).decode()
 
 
+class Calm(logging.Filter):
+    """Lets what a library says again and again through once in QUIET seconds, whatever the numbers in it.
+
+    While a broker is away Kafka's clients say so many times a second. Our own lines all pass.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is to be written."""
+        if record.name.startswith(f"{OURS}."):
+            return True
+        key = record.name, _NUMBERS.sub("#", record.getMessage())
+        if record.created - self._said.get(key, -QUIET) < QUIET:
+            return False
+        if len(self._said) >= REMEMBERED:
+            self._said.clear()
+        self._said[key] = record.created
+        return True
+
+
 def setup(form: str, stage: str, slot: int | None = None) -> None:
     """Log in this form ("text", "json") from here on, as this stage: what libraries warn of, too."""
     _configure(form, stage, slot, {"root": {"handlers": ["err"], "level": "WARNING"}})
@@ -77,7 +104,15 @@ def _configure(form: str, stage: str, slot: int | None, more: dict[str, Any]) ->
         disable_existing_loggers=False,
         formatters={"lines": {"()": Json if form == "json" else Text, "who": who}},
         # The real one: Faust may put another in its place.
-        handlers={"err": {"class": "logging.StreamHandler", "stream": sys.__stderr__, "formatter": "lines"}},
+        handlers={
+            "err": {
+                "class": "logging.StreamHandler",
+                "stream": sys.__stderr__,
+                "formatter": "lines",
+                "filters": ["calm"],
+            }
+        },
+        filters={"calm": {"()": Calm}},
         loggers={OURS: {"level": "INFO", "handlers": ["err"], "propagate": False}},
         **more,
     )

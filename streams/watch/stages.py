@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
-from streams import logs
+from streams.watch.probe import Probe
 from streams.watch.reading import Part, Reading, Reason, Sample, Source, Trouble
 
 if TYPE_CHECKING:
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from streams.land_worker import LandWorker
     from streams.tag_worker import TagWorker
     from streams.transport import BatchConsumer, FetchState
-
-ASK_SECONDS = 5.0
-ANSWER_SECONDS = 2.0  # of a broker that is there
 
 
 def tag(worker: TagWorker) -> Reading:
@@ -76,13 +72,11 @@ def detect(worker: DetectWorker) -> Reading:
 
 
 class Land:
-    """Reads a land worker; asks the broker for its topics now and then, which tells whether it is there."""
+    """Reads a land worker."""
 
     def __init__(self, worker: LandWorker) -> None:
         self.worker = worker
-        self._admin = AdminClient(worker.settings.confluent(), logger=logs.KAFKA)
-        self._heard = time.time_ns()
-        self._asked = 0.0
+        self.probe = Probe(worker.settings)
 
     def __call__(self) -> Reading:
         worker = self.worker
@@ -107,18 +101,7 @@ class Land:
             samples.append(Sample("fairbook_compactions", compactor.state.number))
             samples.append(Sample("fairbook_compacted_files_kept", hidden))
         troubles = list(_land_troubles(worker))
-        return Reading(worker.ready, sources, parts, samples, troubles, self._ask())
-
-    def _ask(self) -> int:
-        if time.monotonic() - self._asked >= ASK_SECONDS:
-            self._asked = time.monotonic()
-            self._admin.poll(0)  # hands its log lines over
-            try:
-                self._admin.list_topics(self.worker.settings.topic("journal"), timeout=ANSWER_SECONDS)
-                self._heard = time.time_ns()
-            except KafkaException:
-                pass
-        return self._heard
+        return Reading(worker.ready, sources, parts, samples, troubles, self.probe.heard())
 
 
 def _land_troubles(worker: LandWorker) -> Iterator[Trouble]:

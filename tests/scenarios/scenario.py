@@ -639,7 +639,8 @@ def _status(alert: Alert) -> str:
 def _seen(alerts: list[Alert]) -> Row:
     last = max(alerts, key=lambda alert: (alert.knowledge, alert.revision))
     return last.measures | {
-        "alert": last.instance, "instrument": last.instrument, "accounts": list(last.accounts), "groups": list(last.grps),
+        "alert": last.instance, "instrument": last.instrument,
+        "accounts": list(last.accounts), "groups": list(last.grps),
         "evidence": sorted(item.seq for item in last.evidence), "harm": last.harm_qty,
         "notional": last.harm_notional or last.measures.get("notional"), "severity": last.severity,
         "says": last.narrative,

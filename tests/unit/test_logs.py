@@ -40,6 +40,28 @@ def test_text_is_for_people(err: io.StringIO) -> None:
     assert lines[-1].endswith(" tag: stopped"), "the last line says what matters"
 
 
+def test_what_a_library_says_again_and_again_is_said_once_a_minute(err: io.StringIO) -> None:
+    logs.setup("text", "tag")
+    kafka = logging.getLogger("kafka")
+    for at in range(3_000):
+        kafka.warning("no connection to %s (after %d ms)", "a:9092", at)
+        if at % 1_000 == 0:
+            kafka.warning("no connection to %s", "b:9092")
+            logs.say("tag", "ours")
+    later = kafka.makeRecord(
+        "kafka", logging.WARNING, "", 0, "no connection to %s (after %d ms)", ("a:9092", 7), None
+    )
+    later.created += logs.QUIET
+    kafka.handle(later)
+    lines = [line[9:] for line in err.getvalue().splitlines()]
+    assert lines.count("tag: ours") == 3
+    assert [line for line in lines if "ours" not in line] == [
+        "tag: kafka: no connection to a:9092 (after 0 ms)",
+        "tag: kafka: no connection to b:9092",
+        "tag: kafka: no connection to a:9092 (after 7 ms)",
+    ]
+
+
 def test_json_is_for_programs(err: io.StringIO) -> None:
     logs.setup("json", "detect", 2)
     entry = RefusedEntry(src=Source("orders", 3, 44, 1), reason="conflict", detail="", raw=b"", seq=9)
