@@ -127,9 +127,17 @@ def replayed(folder: Path, lake: Path, rulebook: str = RULEBOOK) -> Said:
 class Pipeline:
     """Topics with a prefix, a state folder, a lake, and workers to be started, killed and stopped."""
 
-    def __init__(self, broker: str, folder: Path, prefix: str, *, partitions: int = PARTITIONS) -> None:
+    def __init__(
+        self,
+        broker: str,
+        folder: Path,
+        prefix: str,
+        *,
+        partitions: int = PARTITIONS,
+        lake: Path | None = None,
+    ) -> None:
         self.settings: Settings = load(
-            broker=broker, prefix=prefix, state=folder / "state", lake=folder / "lake",
+            broker=broker, prefix=prefix, state=folder / "state", lake=lake or folder / "lake",
             partitions=partitions, environment={},
         )  # fmt: skip
         topics.create(self.settings)
