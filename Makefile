@@ -69,7 +69,7 @@ infra: .venv/installed
 	FAIRBOOK_INFRA=1 $(BIN)/pytest tests/checks/test_infra.py $(TESTS)
 
 integration: setup
-	$(BIN)/pytest tests/integration $(TESTS)
+	$(BIN)/pytest -n 2 --dist worksteal tests/integration $(TESTS)
 
 # What takes too long for every change: a million accounts through a real Kafka.
 soak: setup
