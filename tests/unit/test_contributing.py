@@ -116,6 +116,6 @@ def test_the_commands_it_names_are_there() -> None:
     named = {
         name for line in re.findall(r"`make ([^`\"]+)", TEXT) for name in line.split() if "=" not in name
     }
-    assert named == {"test", "lint", "types", "unit", "rules-table"}
+    assert named == {"test", "lint", "types", "unit", "rules-table", "versions"}
     for name in named:
         assert re.search(rf"^{name}:", makefile, re.MULTILINE), name
