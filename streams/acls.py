@@ -75,7 +75,6 @@ GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = MappingProxyType(
             *_topics("journal alerts metrics", "Read"),
             *_topics("orders trades quotes reference", "Describe"),
             Grant("group", "fairbook-land", ("Read",)),
-            READERS,
         ),
         "alerts": (*_topics("alerts", "Read"), Grant("group", "alerts", ("Read",), prefixed=True)),
         "status": (

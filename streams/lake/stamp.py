@@ -50,6 +50,7 @@ def ensure(root: Path, zone: str | None = None) -> Stamp:
     """Return a lake's stamp; write it where it is missing, or does not have `zone` (None: any)."""
     found = load(root)
     if found is None:
+        _refuse_older(root)
         seeds = sorted(path.stem for path in root.glob("*/date=1970-01-01/hour=00/seed-*.parquet"))
         known = seeds[0].split("-")[1] if seeds else secrets.token_hex(4)
         wanted = Stamp(FORM, known, zone)
@@ -58,3 +59,13 @@ def ensure(root: Path, zone: str | None = None) -> Stamp:
     if wanted != found:
         files.write_bytes(root / NAME, codec.encode(wanted))
     return wanted
+
+
+def _refuse_older(root: Path) -> None:
+    """Refuse a lake from before there was a stamp: its positions do not count rows."""
+    for path in root.glob("_landed/*.json"):
+        if b'"rows"' not in path.read_bytes():
+            raise LakeError(
+                f"{root}: expected {NAME}, and positions that count rows; it is from before them: read it "
+                "with the version that wrote it, or land or replay into a new folder"
+            )

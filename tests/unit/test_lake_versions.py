@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 from lake_crash import crashing
+from lake_journal import HANDMADE, kept
 from test_lake_compaction import compact, many_files
 from test_lake_landing import FEED, land
 
 from schemas import tables
 from schemas.tables import Column
-from streams.lake import catalog, stamp
+from streams.lake import catalog, check, stamp
 from streams.lake.stamp import LakeError
+from streams.lake.writer import LakeWriter
 
 
 def with_column(patch: pytest.MonkeyPatch, kind: str = "quantity") -> None:
@@ -76,3 +78,21 @@ def test_a_damaged_stamp_says_what_to_do(tmp_path: Path, content: bytes) -> None
     before = {path.name for path in root.glob("*/date=1970-01-01/*/*")}
     catalog.publish(root)
     assert {path.name for path in root.glob("*/date=1970-01-01/*/*")} == before
+
+
+def test_a_lake_from_before_the_stamp_is_refused(tmp_path: Path) -> None:
+    root = many_files(tmp_path)
+    (root / stamp.NAME).unlink()
+    (root / "_landed" / "journal-0.json").write_bytes(b'{"next":1}')
+    with pytest.raises(LakeError, match="it is from before them: read it with the version"):
+        catalog.publish(root)
+
+
+def test_a_replayed_lake_can_be_checked(tmp_path: Path) -> None:
+    writer = LakeWriter(tmp_path, "replay")
+    for position, entry in kept(HANDMADE / "14_bad_input").entries:
+        writer.entry(position, entry)
+    writer.close()
+    assert check.run(tmp_path).findings == []
+    next(path for path in tmp_path.glob("orders/date=2026*/*/*")).unlink()
+    assert {finding.kind for finding in check.run(tmp_path).findings} == {"rows"}
