@@ -109,13 +109,11 @@ def explained() -> dict[Survivor, str]:
 
 def write(survivors: Iterable[Survivor], reasons: dict[Survivor, str]) -> None:
     """Write the list anew, with these added to it."""
-    lines = [
-        "# What `make mutation` could change unnoticed, and why that is so. README.md beside this file.",
-        "",
-    ]
+    lines = ["# What `make mutation` could change unnoticed, and why that is so: README.md.", "survivor = ["]
     for one in sorted({*reasons, *survivors}):
         values = {**one._asdict(), "why": reasons.get(one, "")}
-        lines += ["[[survivor]]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+        lines.append(f"  {{ {', '.join(f'{key} = {json.dumps(value)}' for key, value in values.items())} }},")
+    lines.append("]")
     LIST.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -38,4 +38,5 @@ def test_generated_markets_come_out_as_the_oracles_say() -> None:
 
 @pytest.mark.skipif(not EVERYTHING, reason="takes seconds: for what all else lets live")
 def test_a_short_memory_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    short_memory(100, tmp_path, monkeypatch)
+    for totals in (100, 1):
+        short_memory(totals, tmp_path / str(totals), monkeypatch)
