@@ -184,6 +184,7 @@ class Simulation:
     def _uncross(self, book: Book, ts: int) -> None:
         self._plants.commit_all(AT_UNCROSS, book, self._share())
         book.engine.uncross(ts, book.permitted)
+        book.engine.enter("halt", ts)  # nothing more is accepted until trading is continuous again
 
 
 def reference_toml(config: SimulatorConfig) -> str:

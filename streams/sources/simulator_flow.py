@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from schemas.events import ExecInst, MatchType, Side, TimeInForce
 from streams.sources.simulator_market import OTHER, Book, Market
-from streams.sources.simulator_participants import MAKERS
+from streams.sources.simulator_participants import INDEPENDENT_MAKER, MAKERS
 from streams.sources.simulator_records import TEXT, Order
 
 SIDES: tuple[Side, Side] = ("buy", "sell")
@@ -64,7 +64,8 @@ class Flow:
     def requote(self, book: Book) -> None:
         """One maker moves one instrument's quotes to its target; a third of the time by cancel and new."""
         account = self._rng.choice(self.market.people.makers)
-        half_spread = 2 + self.market.people.makers.index(account) % 2
+        # The independent one is the wider, so that the affiliates keep no more of the spread than others do.
+        half_spread = 3 if account == INDEPENDENT_MAKER else 2
         by_cancel = self._rng.random() < 0.3
         for side in SIDES:
             away = -1 if side == "buy" else 1
