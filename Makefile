@@ -1,4 +1,4 @@
-# make setup | demo | test | unit | lint | conditions | rules-table | integration | bench | wheel | clean
+# make setup | demo | test | unit | lint | truth | conditions | rules-table | integration | bench | wheel | clean
 # Everything lives in this folder: .venv (the programs) and .fairbook (the local broker and its state).
 # PYTHON=... chooses the interpreter of .venv; TESTS="-k name" goes to pytest.
 
@@ -8,7 +8,7 @@ BIN := .venv/bin
 export FAIRBOOK_KAFKA_LIBS ?= $(CURDIR)/.fairbook/kafka/libs
 PIP := pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test lint types unit conditions rules-table doctest integration bench python wheel constraints clean
+.PHONY: setup demo test lint types unit truth conditions rules-table doctest integration bench python wheel constraints clean
 
 # Java and Maven first: what may be missing is said before the downloads begin.
 setup: $(FAIRBOOK_KAFKA_LIBS)/pom.sha256 .venv/installed
@@ -27,7 +27,12 @@ types: .venv/installed
 	$(BIN)/mypy
 
 unit: .venv/installed
-	$(BIN)/pytest $(wildcard tests/unit tests/scenarios tests/checks tests/golden) $(TESTS)
+	$(BIN)/pytest $(wildcard tests/unit tests/scenarios tests/checks tests/golden tests/truth) $(TESTS)
+
+# Ten million simulated events, planted acts of every kind: is each found, and nothing else? Figures are kept in
+# tests/truth/results. TRUTH="--seeds 2 --events 50000" for less.
+truth: .venv/installed
+	$(BIN)/python tests/truth/truth.py $(TRUTH)
 
 # Each condition of a rule removed, one by one: which would no scenario miss?
 conditions: .venv/installed

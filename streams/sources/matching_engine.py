@@ -15,11 +15,10 @@ in the queue, and `permitted` lets one resting order trade with its own group. B
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from typing import Literal
 
 from schemas.events import Aggressor, MatchType, OrderExecType, Side, Topic
 from streams.sources.order_book import BookSide, Level
-from streams.sources.simulator_config import Record
+from streams.sources.simulator_config import Phase, Record
 from streams.sources.simulator_records import (
     Flag,
     Order,
@@ -34,7 +33,6 @@ from streams.sources.simulator_records import (
 
 TradeListener = Callable[[Record, int, int, Order, Order], None]
 """Called after each book trade with (record, price, quantity, buy order, sell order)."""
-Phase = Literal["continuous", "auction", "halt", "exceptional"]
 
 
 class MatchingEngine:
@@ -215,7 +213,9 @@ class MatchingEngine:
             return 0
         low, high = self.asks.best_level.price, self.bids.best_level.price
         sums = []
-        for price in sorted({abs(key) for key in (*self.bids.keys, *self.asks.keys) if low <= abs(key) <= high}):
+        for price in sorted(
+            {abs(key) for key in (*self.bids.keys, *self.asks.keys) if low <= abs(key) <= high}
+        ):
             volume = [
                 sum(order.leaves for level in side.from_best() for order in level.orders.values()
                     if level.price * side.sign >= price * side.sign)
@@ -376,8 +376,8 @@ class MatchingEngine:
         aggressor: Aggressor, match_type: MatchType, match_id: str,
     ) -> None:  # fmt: skip
         record = trade_record(
-            self.instrument, self.seq + 1, ts, self._next_trade_id(), price, quantity, buyer, seller, aggressor,
-            match_type, match_id,
+            self.instrument, self.seq + 1, ts, self._next_trade_id(), price, quantity, buyer, seller,
+            aggressor, match_type, match_id,
         )  # fmt: skip
         self._emit("trades", record)
         self.last_price = price

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from functools import partial
 
 from schemas.events import Topic
-from streams.sources.matching_engine import Phase
 from streams.sources.simulator_config import (
     InstrumentSpec,
     NearViolations,
+    Phase,
     Record,
     SimulatorConfig,
     Violations,
@@ -140,7 +140,9 @@ class Simulation:
         rest is spread over the run after a warm-up.
         """
         config, rng = self.config, self._market.rng
-        kinds = [kind for kind, count in (*config.violations.counts(), *config.near.counts()) for _ in range(count)]
+        kinds = [
+            kind for kind, count in (*config.violations.counts(), *config.near.counts()) for _ in range(count)
+        ]
         if not config.independent_maker:
             kinds = [kind for kind in kinds if kind not in OF_INDEPENDENT]
         if not config.closures:
@@ -160,7 +162,7 @@ class Simulation:
 
     def _appoint(self) -> None:
         """What happens at exact times: phases of each market, and acts at the reference data's moment."""
-        config, market, plants = self.config, self._market, self._plants
+        config, market = self.config, self._market
         for book in market.books:
             for phase, begin, until in config.phases(book.spec.symbol):
                 market.appoint(begin, partial(self._enter, book, phase))
@@ -170,21 +172,24 @@ class Simulation:
         for shift in sorted(set(AT_MOMENT.values())):
             kinds = [kind for kind, at in AT_MOMENT.items() if at == shift]
             for book in market.books:
-                market.appoint(
-                    config.moment + shift, lambda _ts, book=book, kinds=kinds: plants.commit_all(kinds, book, self._share())
-                )
+                market.appoint(config.moment + shift, partial(self._at_moment, kinds, book))
 
-    def _share(self) -> int:
-        """How many acts of a kind fall to each book."""
-        return -(-max((count for _, count in (*self.config.violations.counts(), *self.config.near.counts())), default=0) // len(self._market.books))
+    def _at_moment(self, kinds: list[str], book: Book, _ts: int) -> None:
+        self._plants.commit_all(kinds, book, self._share)
 
     def _enter(self, book: Book, phase: Phase, ts: int) -> None:
         book.engine.enter(phase, ts)
 
     def _uncross(self, book: Book, ts: int) -> None:
-        self._plants.commit_all(AT_UNCROSS, book, self._share())
+        self._plants.commit_all(AT_UNCROSS, book, self._share)
         book.engine.uncross(ts, book.permitted)
         book.engine.enter("halt", ts)  # nothing more is accepted until trading is continuous again
+
+    @property
+    def _share(self) -> int:
+        """How many acts of a kind fall to each book."""
+        counts = [count for _, count in (*self.config.violations.counts(), *self.config.near.counts())]
+        return -(-max(counts) // len(self._market.books))
 
 
 def reference_toml(config: SimulatorConfig) -> str:

@@ -15,6 +15,7 @@ from streams.sources.simulator_kinds import NEAR, VIOLATIONS, Kinds
 
 Record = dict[str, object]
 Quoting = Literal["off", "kept", "all"]
+Phase = Literal["continuous", "auction", "halt", "exceptional"]
 
 SECOND = 1_000_000_000
 
@@ -117,8 +118,8 @@ class SimulatorConfig:
     The run ends after `seconds` of event time, or after `events` records where that is given (the turn under
     way and what is already scheduled are finished). `rate` is the mean number of records per second of event
     time, all instruments together. `near` is what only comes near a violation; `closures`: each instrument
-    has an auction, a halt and an exceptional phase. `block_instances`: the instances of `client_priority` that alert on a
-    block (see the reading of SPEC section 4 in `simulator_labels`). `quoting` adds markets in which makers
+    has an auction, a halt and an exceptional phase. `block_instances`: the instances of `client_priority`
+    that alert on a block (see the reading of SPEC section 4 in `simulator_labels`). `quoting` adds markets in which makers
     quote under agreements (see `simulator_quoting`): `kept` only in styles in which nothing is to be found,
     however near they come, `all` in those that breach as well.
     """
@@ -165,12 +166,12 @@ class SimulatorConfig:
         """When reference data changes: a registration ends, a maker joins the group, an account moves."""
         return self.start + self.length * 6 // 10
 
-    def phases(self, symbol: str) -> list[tuple[str, int, int]]:
+    def phases(self, symbol: str) -> list[tuple[Phase, int, int]]:
         """(phase, from, to) of an instrument, in order; continuous otherwise. Over before half-time."""
         if not self.closures or self.length < 1_000:
             return []
         rng, part = Random(f"{self.seed} {symbol} phases"), self.length // 100
-        names = ["auction", "halt", "exceptional"]
+        names: list[Phase] = ["auction", "halt", "exceptional"]
         rng.shuffle(names)
         begins = [self.start + (14 + 11 * place + rng.randrange(8)) * part for place in range(len(names))]
         return [(name, begin, begin + 2 * part) for name, begin in zip(names, begins, strict=True)]
@@ -185,6 +186,8 @@ def many_instruments(count: int) -> tuple[InstrumentSpec, ...]:
     """The default instruments, and further ones on their grids: `count` in all."""
     further = (DEFAULT_INSTRUMENTS[number % len(DEFAULT_INSTRUMENTS)] for number in range(count))
     return tuple(
-        spec if number < len(DEFAULT_INSTRUMENTS) else replace(spec, symbol=f"{spec.base}{number}-{spec.quote}")
+        spec
+        if number < len(DEFAULT_INSTRUMENTS)
+        else replace(spec, symbol=f"{spec.base}{number}-{spec.quote}")
         for number, spec in enumerate(further)
     )

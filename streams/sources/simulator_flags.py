@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from schemas.events import MatchType, Side, TimeInForce
+from schemas.events import MatchType, TimeInForce
 from streams.sources.simulator_acts import UNTAGGED, Act, Acts
 from streams.sources.simulator_config import Record
 from streams.sources.simulator_flow import SIDES
 from streams.sources.simulator_labels import trading_day
 from streams.sources.simulator_market import OTHER, Book
-from streams.sources.simulator_participants import INDEPENDENT_MAKER, JOINING, LEAVING, MAKERS, TREASURY, WATCHED
+from streams.sources.simulator_participants import (
+    INDEPENDENT_MAKER,
+    JOINING,
+    LEAVING,
+    MAKERS,
+    TREASURY,
+    TREASURY_DESK,
+    WATCHED,
+)
 from streams.sources.simulator_records import Flag
 
 
@@ -100,7 +108,8 @@ class FlagActs(Acts):
         pool = book.client_orders if by_client else [book.quotes[key] for key in sorted(book.quotes)]
         live = [
             order for order in pool
-            if order.live and not order.tampered and not order.suspended and (by_client or order.account in MAKERS)
+            if order.live and not order.tampered and not order.suspended
+            and (by_client or order.account in MAKERS)
         ]  # fmt: skip
         if not live or not self._trading(book):
             return False
@@ -145,8 +154,8 @@ class FlagActs(Acts):
         if best is None or not self.market.day_is_far_from_over():
             return False
         price = best.price + book.spec.tick_size
-        record = self.market.report(book, "block", "buy", price, book.spec.lot_size, TREASURY, self._client())
-        self.ledger.on_activity(TREASURY, record)
+        record = self.market.report(book, "block", "buy", price, book.spec.lot_size, TREASURY_DESK, self._client())
+        self.ledger.on_activity(TREASURY_DESK, record, "unregistered_fill")
         return True
 
     def _reported(self, book: Book, kind: str, match_type: MatchType, account: str, flag: bool) -> bool:
@@ -176,7 +185,12 @@ class FlagActs(Acts):
         record = self.market.out[begin][1]
         right = flag is True and account in MAKERS
         code = "false_tag" if flag is True and not right else "untagged"
-        anchor = {"code": code, "target": "quote", "account": account, "day": trading_day(int(str(record["ts"])))}
+        anchor = {
+            "code": code,
+            "target": "quote",
+            "account": account,
+            "day": trading_day(int(str(record["ts"]))),
+        }
         self.ledger.on_flag(kind, record, anchor, near=right)
         return True
 
@@ -219,7 +233,12 @@ class FlagActs(Acts):
         if best is None or not self._trading(book):
             return False
         order = self.market.order(
-            book, self._rng.choice(MAKERS), OTHER[side], best.price, self.market.quantity(book), post_only=True
+            book,
+            self._rng.choice(MAKERS),
+            OTHER[side],
+            best.price,
+            self.market.quantity(book),
+            post_only=True,
         )
         anchor = {"code": "untagged", "target": "order", "order_id": order.order_id}
         self.ledger.on_flag("flag_rejected", self.market.send(book, order), anchor, near=True)

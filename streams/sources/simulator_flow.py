@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from schemas.events import ExecInst, MatchType, Side, TimeInForce
-from streams.sources.simulator_market import OTHER, Book, Market
+from streams.sources.simulator_market import Book, Market
 from streams.sources.simulator_participants import INDEPENDENT_MAKER, MAKERS
 from streams.sources.simulator_records import TEXT, Order
 
@@ -204,7 +204,9 @@ class Flow:
         """A client's market order goes through many levels."""
         side = self._rng.choice(SIDES)
         depth = self._rng.randrange(3, 9)
-        levels = [level for _, level in zip(range(depth), book.engine.opposite(side).from_best(), strict=False)]
+        levels = [
+            level for _, level in zip(range(depth), book.engine.opposite(side).from_best(), strict=False)
+        ]
         quantity = sum(level.shown for level in levels)
         if quantity:
             account = self._rng.choice(self.market.people.clients)

@@ -1,7 +1,7 @@
 """Every kind of act that a simulated day can have planted in it: breaches, and what only comes near one.
 
-One line a kind, by rule. `VIOLATIONS` must be found; `NEAR` lie one lot, one tick, one nanosecond or one named
-exemption on the quiet side and must not be. `simulator_plants` has an act for each.
+One line a kind, by rule. `VIOLATIONS` must be found; `NEAR` lie one lot, one tick, one nanosecond or one
+named exemption on the quiet side and must not be. `simulator_plants` has an act for each.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ VIOLATIONS: Kinds = MappingProxyType({
     "unregistered_fill": ("affiliate_flag", "a block of the operator's treasury"),
     "unknown_account": ("affiliate_flag", "an order of an account that reference data does not know"),
     # P1, price_time
-    "price_time_equal": ("client_priority", "a maker's order trades before an earlier client's at its price"),
+    "price_time_equal": ("client_priority", "a maker's order trades before an earlier client's at one price"),
     "price_time_better": ("client_priority", "a maker's order trades although a client bids more"),
     "price_time_one_lot": ("client_priority", "one lot of a maker trades before a client's"),
     "price_time_affiliate": ("client_priority", "the operator's treasury trades before a client"),
-    "price_time_kept_place": ("client_priority", "passed over after a replace to a lot less, which keeps place"),
+    "price_time_kept_place": ("client_priority", "passed over after a replace to a lot less: it kept its place"),
     "price_time_resumed": ("client_priority", "passed over after a suspension that has ended"),
-    "price_time_min_qty": ("client_priority", "passed over with a min_qty of exactly what there was to allocate"),
-    "price_time_hidden": ("client_priority", "an iceberg a tick better passed over: what it hides counts"),
-    "price_time_same_group": ("client_priority", "passed over although only its group, not its owner, is across"),
+    "price_time_min_qty": ("client_priority", "passed over with a min_qty of just what was to allocate"),
+    "price_time_hidden": ("client_priority", "an iceberg a tick better: what it hides counts"),
+    "price_time_same_group": ("client_priority", "passed over; its group, but not its owner, is across"),
     "price_time_part_cured": ("client_priority", "part of the harm is made good in the match"),
     "price_time_lot_short": ("client_priority", "all of the harm but a lot is made good in the match"),
     "price_time_worse_cure": ("client_priority", "filled later in the match a tick worse, which is no cure"),
@@ -42,10 +42,10 @@ VIOLATIONS: Kinds = MappingProxyType({
     "price_time_cure_busted": ("client_priority", "made good in the match, and that cure is busted"),
     "price_time_corrected": ("client_priority", "a correction moves a fill to the price of an earlier client"),
     # P1, client_first: off the book, in both instances
-    "client_first_block": ("client_priority", "a maker's block at a price that a client's order would match"),
+    "client_first_block": ("client_priority", "a maker's block at a price that a client would match"),
     "client_first_rfq": ("client_priority", "a maker's rfq fill at such a price"),
     "client_first_halt": ("client_priority", "a maker's block at such a price while the book is halted"),
-    "client_first_cured": ("client_priority", "made good at the window's last nanosecond: retracted there"),
+    "client_first_cured": ("client_priority", "made good at the window's last nanosecond: retracted"),
     "client_first_late_cure": ("client_priority", "made good a nanosecond after the window"),
     "client_first_worse_cure": ("client_priority", "filled in the window a tick worse, which is no cure"),
     "client_first_lot_short": ("client_priority", "all but a lot made good in the window"),
@@ -61,7 +61,7 @@ VIOLATIONS: Kinds = MappingProxyType({
     "self_trade_rfq": ("self_trade", "an rfq fill between two makers of one group"),
     "self_trade_liquidation": ("self_trade", "a liquidation taken by the account it liquidates"),
     "self_trade_auction": ("self_trade", "one account on both sides of an uncross"),
-    "self_trade_since_now": ("self_trade", "at the nanosecond at which an account changes to the owner across"),
+    "self_trade_since_now": ("self_trade", "at the nanosecond at which an account passes to the owner across"),
     "self_trade_busted": ("self_trade", "one account on both sides, busted"),
     "self_trade_corrected": ("self_trade", "one account on both sides, corrected to another: retracted"),
     "self_trade_by_correction": ("self_trade", "a trade of two clients corrected to one account"),
@@ -121,7 +121,9 @@ AT_MOMENT = {
 """Kinds done at the moment at which reference data changes, or a nanosecond (-1) before it."""
 
 AT_UNCROSS = ("self_trade_auction",)
-AFTER_A_SECOND = ("client_first_cured", "client_first_late_cure", "client_first_worse_cure", "client_first_lot_short")  # fmt: skip
+AFTER_A_SECOND = (
+    "client_first_cured", "client_first_late_cure", "client_first_worse_cure", "client_first_lot_short",
+)  # fmt: skip
 """Kinds that let a second pass, in which reference data must not change."""
 
 OF_INDEPENDENT = ("flag_of_independent", "priority_rival", "priority_unwatched")

@@ -83,13 +83,13 @@ class Ledger:
             anchor = {"code": code, "target": "order", "order_id": str(record["order_id"])}
         self._flag(kind, record, anchor)
 
-    def on_activity(self, account: str, record: Record) -> None:
+    def on_activity(self, account: str, record: Record, kind: str = "") -> None:
         """An order or fill of an account that should not be there: one finding a trading day."""
         role = self._people.role(account)
         if role in ("affiliate", "unknown"):
             code = "unregistered_affiliate" if role == "affiliate" else "unknown_account"
             day = trading_day(int(str(record["ts"])))
-            self._flag(code, record, {"code": code, "account": account, "trading_day": day})
+            self._flag(kind or code, record, {"code": code, "account": account, "trading_day": day})
 
     def on_trade(self, record: Record, price: int, quantity: int, buyer: Order, seller: Order) -> None:
         """Every book trade, just after it happened."""
@@ -119,9 +119,7 @@ class Ledger:
         self._flag_trades.add(trade_id)
         self._flag(kind, record, {"code": code, "target": "trade", "trade_id": trade_id, "side": side})
 
-    def on_near(
-        self, kind: str, rule: str, instance: str, record: Record, anchor: dict[str, str]
-    ) -> None:
+    def on_near(self, kind: str, rule: str, instance: str, record: Record, anchor: dict[str, str]) -> None:
         """Something after which nothing may be said at `anchor`."""
         label = self._label(rule, instance, kind, record, anchor)
         label.quiet = True

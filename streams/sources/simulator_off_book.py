@@ -54,14 +54,12 @@ class OffBookActs(Acts):
         harmed = passed_over(self.market, book, side, price, quantity, other, None)
         if not harmed or book.engine.phase == "auction":
             return False
-        record = self.market.report(
-            book, match_type, side, price, quantity, self._rng.choice(MAKERS), other
-        )
+        record = self.market.report(book, match_type, side, price, quantity, self._rng.choice(MAKERS), other)
         self.ledger.on_off_book(kind, record, side, price, harmed)
         return True
 
     def _alone(self, book: Book, account: str | None = None) -> Order | None:
-        """A client's order, at a better price than any other's of its side; a fresh maker's order goes again."""
+        """A client's order, at a better price than any other's of its side."""
         pair = self._stage(book, account, client_terms={"lots": 5}, apart=-1)
         if pair is None:
             return None
@@ -111,7 +109,13 @@ class OffBookActs(Acts):
         if client is None:
             return False
         record = self.market.report(
-            book, "block", client.side, client.price, book.spec.lot_size, self._rng.choice(MAKERS), SAME_OWNER[1]
+            book,
+            "block",
+            client.side,
+            client.price,
+            book.spec.lot_size,
+            self._rng.choice(MAKERS),
+            SAME_OWNER[1],
         )
         self.ledger.on_near_fill("block_same_owner", record, client.side)
         return True

@@ -2,9 +2,9 @@
 
 The operator controls its maker through a holding company (a subsidiary of a subsidiary); the maker's second
 account belongs to a sister company held by a control flag below 50 %. Beside them stand the operator's
-treasury, which is in the group but not registered, a client of which the operator owns 30 % (watched, still a
-client), clients with two accounts of one owner, two clients under one parent, two of whose parent owns half, one
-that waives its priority, and an independent maker. Three things change at `SimulatorConfig.moment`: the
+treasury (two accounts), which is in the group but not registered, a client of which the operator owns 30 % (watched, still a
+client), clients with two accounts of one owner, two clients under one parent, two of whose parent owns half,
+one that waives its priority, and an independent maker. Three things change at `SimulatorConfig.moment`: the
 registration of `LEAVING` ends, `JOINING` comes under the group's control and is registered, and the account
 `MOVING[0]` passes to the owner of `MOVING[1]`. These, and `WAIVER`, do nothing of their own accord.
 """
@@ -25,6 +25,7 @@ OPERATOR_GROUP = "operator"
 MAKERS = ("MM-1", "MM-2")
 INDEPENDENT_MAKER = "IMM-1"
 TREASURY = "TREASURY-1"
+TREASURY_DESK = "TREASURY-2"
 SAME_OWNER = ("CL-OWNER-A", "CL-OWNER-B")
 SAME_GROUP = ("CL-GROUP-A", "CL-GROUP-B")
 WATCHED = "CL-VENTURE"
@@ -55,6 +56,7 @@ class Population:
             Participant("MM-1", "maker", OPERATOR_GROUP, "affiliated_mm", True),
             Participant("MM-2", "maker-asia", OPERATOR_GROUP, "affiliated_mm", True),
             Participant(TREASURY, "treasury", OPERATOR_GROUP, "affiliate", False),
+            Participant(TREASURY_DESK, "treasury", OPERATOR_GROUP, "affiliate", False),
         ]
         if config.independent_maker:
             people.append(Participant(INDEPENDENT_MAKER, "rival", "rival", "market_maker", True))
@@ -150,7 +152,10 @@ def reference_tables(config: SimulatorConfig, instruments: Iterable[InstrumentSp
     )))  # fmt: skip
     for spec in config.instruments:
         tables += [
-            table("trading_phases", (("instrument", spec.symbol), ("phase", phase), ("from", begin), ("to", end)))
+            table(
+                "trading_phases",
+                (("instrument", spec.symbol), ("phase", phase), ("from", begin), ("to", end)),
+            )
             for phase, begin, end in config.phases(spec.symbol)
         ]
     tables.append(table("fee_schedule", (
@@ -159,9 +164,7 @@ def reference_tables(config: SimulatorConfig, instruments: Iterable[InstrumentSp
     return tables
 
 
-def _registration(
-    account: str, instruments: list[str], affiliated: bool, *dates: tuple[str, object]
-) -> str:
+def _registration(account: str, instruments: list[str], affiliated: bool, *dates: tuple[str, object]) -> str:
     return table("mm_registrations", (
         ("account", account), ("instruments", instruments), ("affiliated", affiliated), *dates,
     ))  # fmt: skip

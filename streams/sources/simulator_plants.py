@@ -1,7 +1,7 @@
 """All planted acts by kind, tried until each can be committed.
 
-An act returns False, having breached nothing, where the book does not offer the situation; the run tries again
-later and elsewhere. What it breaches is told to the ledger there, or by the fills it causes.
+An act returns False, having breached nothing, where the book does not offer the situation; the run tries
+again later and elsewhere. What it breaches is told to the ledger there, or by the fills it causes.
 """
 
 from __future__ import annotations

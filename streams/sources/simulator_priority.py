@@ -38,7 +38,9 @@ class PriorityActs(Acts):
             "price_time_affiliate": breach("price_time_affiliate", maker=TREASURY),
             "price_time_kept_place": breach("price_time_kept_place", client_terms={"lots": 3}, change=-1),
             "price_time_resumed": breach("price_time_resumed", pause="over"),
-            "price_time_min_qty": breach("price_time_min_qty", lots=3, client_terms={"lots": 5, "min_qty": 3}),
+            "price_time_min_qty": breach(
+                "price_time_min_qty", lots=3, client_terms={"lots": 5, "min_qty": 3}
+            ),
             "price_time_hidden": breach(
                 "price_time_hidden", apart=-1, lots=4, client_terms={"lots": 6, "display_qty": 1}
             ),
@@ -163,7 +165,7 @@ class PriorityActs(Acts):
         return (stop, maker) if stop.live and maker.live else None
 
     def _made_good(self, kind: str, *, short: int = 0, apart: int = 0) -> Act:
-        """Passed over, then filled later in the match: in full, or some lots `short` of it, or a tick worse."""
+        """Passed over, then filled later in the match: in full, some lots `short`, or a tick worse."""
 
         def act(book: Book) -> bool:
             pair = self._prepared(book, 3, client_terms={"lots": 4}, apart=apart)

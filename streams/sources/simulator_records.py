@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from schemas.decimals import ONE, text
-from schemas.events import Aggressor, ExecInst, MatchType, OrderCapacity, OrderExecType, OrdType, Side, TimeInForce
+from schemas.events import (
+    Aggressor,
+    ExecInst,
+    MatchType,
+    OrderCapacity,
+    OrderExecType,
+    OrdType,
+    Side,
+    TimeInForce,
+)
 from streams.sources.simulator_config import Record
 
 Flag = bool | None | Literal["absent"]

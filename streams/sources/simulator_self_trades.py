@@ -37,7 +37,9 @@ class SelfTradeActs(Acts):
             "self_trade_block": lambda book: self._reported(book, "self_trade_block", "block", SAME_OWNER),
             "self_trade_rfq": lambda book: self._reported(book, "self_trade_rfq", "rfq", MAKERS),
             "self_trade_auction": self._at_uncross,
-            "self_trade_since_now": lambda book: self._reported(book, "self_trade_since_now", "block", MOVING),
+            "self_trade_since_now": lambda book: self._reported(
+                book, "self_trade_since_now", "block", MOVING
+            ),
             "self_trade_by_correction": self._by_correction,
             "trade_of_unknowns": lambda book: self._trade(
                 book, "trade_of_unknowns", [self._ghost(), self._ghost()]
@@ -120,7 +122,9 @@ class SelfTradeActs(Acts):
         if kind == "trade_until_now":
             self._near(kind, record)
         else:
-            self.ledger.on_self_trade(kind, record, "afmm_own_group" if MAKERS[0] in accounts else "same_owner")
+            self.ledger.on_self_trade(
+                kind, record, "afmm_own_group" if MAKERS[0] in accounts else "same_owner"
+            )
         return True
 
     def _by_correction(self, book: Book) -> bool:

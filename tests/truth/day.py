@@ -1,7 +1,7 @@
 """One simulated day through the rules, in memory, held against what was planted in it.
 
-Simulator -> bytes -> tagger -> sequencer -> rules, one record at a time and nothing in files: what the workers
-do, without Kafka. Labels are looked at only when the day is over.
+Simulator -> bytes -> tagger -> sequencer -> rules, one record at a time and nothing in files: what the
+workers do, without Kafka. Labels are looked at only when the day is over.
 """
 
 from __future__ import annotations
@@ -28,14 +28,21 @@ from streams.sources.simulator import Simulation, SimulatorConfig, reference_tom
 from streams.tagger import Tagger
 
 RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
-RULES = ("affiliate_flag", "client_priority", "self_trade", "quoting_obligation", "spread_quality", "data_quality")
+RULES = (
+    "affiliate_flag",
+    "client_priority",
+    "self_trade",
+    "quoting_obligation",
+    "spread_quality",
+    "data_quality",
+)
 NOT_PLANTED = "(nothing near)"
 Outcome = tuple[str, str | None, str | None, str | None]  # status, why retracted, harm left, class
 
 
 @dataclass
 class Tally:
-    """Of one kind of case: breaches planted, of which found, and found otherwise; near ones, and alarms there."""
+    """Of one kind of case: breaches planted, of them found, found otherwise; near ones, alarms there."""
 
     planted: int = 0
     found: int = 0
@@ -93,7 +100,9 @@ class Verdict:
         return not (self.total.missed or self.total.alarms or self.unplanted or self.refused)
 
 
-def judge(config: SimulatorConfig, rulebook: str = RULEBOOK, progress: Callable[[int], None] | None = None) -> Verdict:
+def judge(
+    config: SimulatorConfig, rulebook: str = RULEBOOK, progress: Callable[[int], None] | None = None
+) -> Verdict:
     """Run a day and hold its alerts against its labels."""
     run = Simulation(config)
     verdict, latest = Verdict(), {}
@@ -118,7 +127,10 @@ def _journal(
     for fact in facts:
         yield ReferenceEntry(fact=fact)
     yield RulebookEntry(digest=rulebook.digest, text=text)
-    tagger, sequencer = Tagger(Directory(facts), rulebook.venue.max_future), Sequencer(rulebook.venue.gap_timeout)
+    tagger, sequencer = (
+        Tagger(Directory(facts), rulebook.venue.max_future),
+        Sequencer(rulebook.venue.gap_timeout),
+    )
     places: Counter[str] = Counter()
     ts = 0
     for topic, record in run:
@@ -166,7 +178,9 @@ def _compare(run: Simulation, latest: dict[str, Alert], verdict: Verdict) -> Non
         if breach not in expected and alert.rule in RULES:
             row = near.get(breach)
             verdict.tally(alert.instance, row["kind"] if row else NOT_PLANTED).alarms += 1
-            verdict.examples.append(f"seed {run.config.seed}: false alarm {alert.instance} {alert.instrument}: {alert.narrative}")
+            verdict.examples.append(
+                f"seed {run.config.seed}: false alarm {alert.instance} {alert.instrument}: {alert.narrative}"
+            )
 
 
 def _breach(row: Any) -> str:

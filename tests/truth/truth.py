@@ -1,8 +1,8 @@
 """`make truth`: is everything that is planted found, and nothing else? Exit status 1 if not.
 
-Days of the simulator go through the rules, two at a time; per rule and kind of case it prints how many breaches
-were planted, found and missed, how many near violations there were, and how many false alarms. The last run is
-kept in `results/truth.csv`, a line of each in `results/runs.csv`.
+Days of the simulator go through the rules, two at a time; per rule and kind of case it prints how many
+breaches were planted, found and missed, how many near violations there were, and how many false alarms. The
+last run is kept in `results/truth.csv`, a line of each in `results/runs.csv`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from day import RULEBOOK, Verdict, judge
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from streams.sources.simulator import NearViolations, SimulatorConfig, Violations, many_instruments
 
@@ -43,7 +50,8 @@ def days(seeds: int, events: int, clean: int, each: int) -> list[SimulatorConfig
     if not clean:
         return found
     quiet = replace(
-        found[0], seed=1_001, events=clean, violations=Violations.none(), near=NearViolations.none(), quoting="kept"
+        found[0], seed=1_001, events=clean, violations=Violations.none(), near=NearViolations.none(),
+        quoting="kept",
     )  # fmt: skip
     return [quiet, *found]
 
@@ -56,7 +64,9 @@ def _one(job: tuple[SimulatorConfig, str]) -> tuple[SimulatorConfig, Verdict]:
     return job[0], judge(job[0], job[1], advance)
 
 
-def run(configs: list[SimulatorConfig], processes: int, rulebook: str = RULEBOOK) -> list[tuple[SimulatorConfig, Verdict]]:
+def run(
+    configs: list[SimulatorConfig], processes: int, rulebook: str = RULEBOOK
+) -> list[tuple[SimulatorConfig, Verdict]]:
     """Run the days, with a bar; returns what came of each, as they end."""
     found, _done.value = [], 0
     columns = (
@@ -105,7 +115,9 @@ def _ratio(part: int, whole: int) -> str:
     return f"{part / whole:.6f}" if whole else ""
 
 
-def keep(verdicts: Iterable[tuple[SimulatorConfig, Verdict]], total: Verdict, seconds: float, exact: bool) -> None:
+def keep(
+    verdicts: Iterable[tuple[SimulatorConfig, Verdict]], total: Verdict, seconds: float, exact: bool
+) -> None:
     """Write the last run's table, and a line about the run."""
     seeds = " ".join(str(config.seed) for config, _ in sorted(verdicts, key=lambda pair: pair[0].seed))
     RESULTS.mkdir(exist_ok=True)
@@ -150,7 +162,10 @@ def main() -> int:
     if total.unplanted:
         print(f"not planted: {' '.join(total.unplanted)}")
     print(f"clean days: {len(quiet)}, alerts on them: {sum(quiet)}")
-    print(f"{total.events:,} events in {seconds:.0f} s, {total.events / seconds:,.0f} a second: {'exact' if exact else 'NOT exact'}")
+    print(
+        f"{total.events:,} events in {seconds:.0f} s, {total.events / seconds:,.0f} a second: "
+        f"{'exact' if exact else 'NOT exact'}"
+    )
     keep(verdicts, total, seconds, exact)
     return 0 if exact else 1
 
