@@ -154,7 +154,9 @@ class FlagActs(Acts):
         if best is None or not self.market.day_is_far_from_over():
             return False
         price = best.price + book.spec.tick_size
-        record = self.market.report(book, "block", "buy", price, book.spec.lot_size, TREASURY_DESK, self._client())
+        record = self.market.report(
+            book, "block", "buy", price, book.spec.lot_size, TREASURY_DESK, self._client()
+        )
         self.ledger.on_activity(TREASURY_DESK, record, "unregistered_fill")
         return True
 

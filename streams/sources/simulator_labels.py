@@ -39,7 +39,7 @@ class HarmedOrder:
 
 @dataclass(slots=True)
 class Label:
-    """One expected breach, or (`quiet`) one that must not be said; `as_record`: its line in `labels.jsonl`."""
+    """One expected breach, or (`quiet`) one that must not be said. `as_record`: a line of `labels.jsonl`."""
 
     rule: str
     instance: str

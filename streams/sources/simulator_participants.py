@@ -2,11 +2,12 @@
 
 The operator controls its maker through a holding company (a subsidiary of a subsidiary); the maker's second
 account belongs to a sister company held by a control flag below 50 %. Beside them stand the operator's
-treasury (two accounts), which is in the group but not registered, a client of which the operator owns 30 % (watched, still a
-client), clients with two accounts of one owner, two clients under one parent, two of whose parent owns half,
-one that waives its priority, and an independent maker. Three things change at `SimulatorConfig.moment`: the
-registration of `LEAVING` ends, `JOINING` comes under the group's control and is registered, and the account
-`MOVING[0]` passes to the owner of `MOVING[1]`. These, and `WAIVER`, do nothing of their own accord.
+treasury (two accounts), which is in the group but not registered, a client of which the operator owns 30 %
+(watched, still a client), clients with two accounts of one owner, two clients under one parent, two of whose
+parent owns half, one that waives its priority, and an independent maker. Three things change at
+`SimulatorConfig.moment`: the registration of `LEAVING` ends, `JOINING` comes under the group's control and is
+registered, and the account `MOVING[0]` passes to the owner of `MOVING[1]`. These, and `WAIVER`, do nothing of
+their own accord.
 """
 
 from __future__ import annotations

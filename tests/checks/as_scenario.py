@@ -1,4 +1,4 @@
-"""Writes a recording as a scenario of tests/scenarios: what a failing property test leaves to read and to keep."""
+"""Writes a recording as a scenario of tests/scenarios: what a failing property test leaves to read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def as_scenario(recording: Recording, notes: list[str]) -> str:
     for topic, line in lines:
         row, before = _row(topic, line, before)
         rows.append(row)
-    rows = [row if exact else _raw(*line) for row, exact, line in zip(rows, _exact(recording, lines, rows), lines, strict=True)]
+    rows = [
+        row if exact else _raw(*line)
+        for row, exact, line in zip(rows, _exact(recording, lines, rows), lines, strict=True)
+    ]
     return _case(recording, rows, notes)
 
 
@@ -73,10 +76,14 @@ def _case(recording: Recording, rows: list[Row], notes: list[str]) -> str:
     for table, facts in tomllib.loads(recording.reference).items():
         if isinstance(facts, dict):
             facts = [facts]
-            text += f"[reference.{table}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in facts[0].items())
+            text += f"[reference.{table}]\n" + "".join(
+                f"{key} = {_toml(value)}\n" for key, value in facts[0].items()
+            )
             continue
         for fact in facts:
-            text += f"[[reference.{table}]]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in fact.items())
+            text += f"[[reference.{table}]]\n" + "".join(
+                f"{key} = {_toml(value)}\n" for key, value in fact.items()
+            )
     return text
 
 
@@ -127,7 +134,7 @@ def _short(topic: str, record: Row, before: int) -> Row:
         row[left.pop("side")] = left.get("order_qty", "1")
         wanted += ["ord_type", "time_in_force", "order_qty"] + (["leaves_qty"] if kind != "rejected" else [])
     else:
-        wanted += ["side"] + {"replaced": ["price"], "canceled": ["reason"]}.get(kind, [])
+        wanted += ["side", *{"replaced": ["price"], "canceled": ["reason"]}.get(kind, [])]
     left = {key: left.get(key, "absent") for key in wanted} | left
     if left.get("order_qty") == row.get("buy", row.get("sell")):
         del left["order_qty"]

@@ -111,7 +111,7 @@ def market(seed: int, *, instruments: int = 1) -> Recording:
 
 
 def build(random: Random, *, instruments: int = 1, sizes: tuple[int, ...] = (4, 10, 20, 30)) -> Recording:
-    """Return a recording from a source of chance, which may be one that shrinks; `sizes`: how much happens."""
+    """Return a recording from a source of chance, perhaps one that shrinks; `sizes`: how much happens."""
     level = random.choice((0.0, 1.0, 1.0, 2.0))
     start = MIDNIGHT - random.choice((3 * SECOND, 30 * SECOND, 5_000 * SECOND))
     names = [f"X{number}" if number else "X" for number in range(instruments)]

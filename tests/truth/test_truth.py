@@ -1,4 +1,4 @@
-"""The short form of `make truth`: two small days and a clean one; and that it notices when a rule is wrong."""
+"""The short form of `make truth`: two small days and a clean one; and it notices when a rule is wrong."""
 
 from __future__ import annotations
 

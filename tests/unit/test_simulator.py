@@ -21,7 +21,6 @@ from streams.sources.simulator import (
     Simulation,
     SimulatorConfig,
     Violations,
-    many_instruments,
     reference_toml,
     simulate,
 )
@@ -67,9 +66,9 @@ def oracle(folder: Path, simulation: Simulation, rows: Rows) -> dict[str, tuple[
 @pytest.mark.parametrize(
     "fields",
     [
-        {"seed": 1, "events": 6_000},
-        {"seed": 2, "events": 6_000, "fill_records": True, "independent_maker": False},
-        {"seed": 3, "seconds": 6, "rate": 1_000, "start": ALMOST_MIDNIGHT},
+        {"seed": 1, "events": 4_000},
+        {"seed": 2, "events": 4_000, "fill_records": True, "independent_maker": False},
+        {"seed": 3, "seconds": 6, "rate": 700, "start": ALMOST_MIDNIGHT},
         {"seed": 4, "seconds": 60, "rate": 100, "clients": 4},
     ],
     ids=["plain", "fill-records", "over-midnight", "slow"],
