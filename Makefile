@@ -1,14 +1,17 @@
-# make setup | demo | test | unit | lint | truth | conditions | rules-table | integration | bench | wheel | clean
+# make setup | demo | test | unit | lint | truth | arrangements | versions | mutation | rules-table | integration | soak |
+# infra | bench | wheel | audit | clean
 # Everything lives in this folder: .venv (the programs) and .fairbook (the local broker and its state).
 # PYTHON=... chooses the interpreter of .venv; TESTS="-k name" goes to pytest.
 
 PYTHON ?= python3
 TESTS ?=
+PINS ?= constraints.txt
 BIN := .venv/bin
 export FAIRBOOK_KAFKA_LIBS ?= $(CURDIR)/.fairbook/kafka/libs
 PIP := pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test lint types unit truth conditions rules-table doctest integration bench python wheel constraints clean
+.PHONY: setup demo test lint types unit truth arrangements versions mutation mutation-short rules-table doctest integration
+.PHONY: soak infra bench python wheel audit constraints clean
 
 # Java and Maven first: what may be missing is said before the downloads begin.
 setup: $(FAIRBOOK_KAFKA_LIBS)/pom.sha256 .venv/installed
@@ -27,16 +30,33 @@ types: .venv/installed
 	$(BIN)/mypy
 
 unit: .venv/installed
-	$(BIN)/pytest $(wildcard tests/unit tests/scenarios tests/checks tests/golden tests/truth) $(TESTS)
+	$(BIN)/pytest -n logical --dist worksteal $(wildcard tests/unit tests/scenarios tests/checks tests/golden tests/truth) $(TESTS)
 
 # Ten million simulated events, planted acts of every kind: is each found, and nothing else? Figures are kept in
 # tests/truth/results. TRUTH="--seeds 2 --events 50000" for less.
 truth: .venv/installed
 	$(BIN)/python tests/truth/truth.py $(TRUTH)
 
-# Each condition of a rule removed, one by one: which would no scenario miss?
-conditions: .venv/installed
-	$(BIN)/python tests/checks/conditions.py $(RULES)
+# The cases again, with hundreds of ways for their topics to arrive: minutes.
+arrangements: .venv/installed
+	FAIRBOOK_ARRANGEMENTS=500 $(BIN)/pytest tests/scenarios/test_stages.py -s $(TESTS)
+
+# Writes down the rules' versions and what they compute with: see tests/checks/rule_versions.py.
+versions: .venv/installed
+	$(BIN)/python tests/checks/rule_versions.py $(if $(SAME_ANSWERS),same-answers)
+
+# `detectors` changed in every small way: what does no test notice? Hours for all; MODULES="priority" for some.
+mutation: build/mutation/installed
+	build/mutation/bin/python tests/mutation/mutate.py $(MODULES)
+
+# The same of one small module: minutes.
+mutation-short: build/mutation/installed
+	build/mutation/bin/python tests/mutation/mutate.py --short
+
+build/mutation/installed: tests/mutation/requirements.txt | python
+	$(PYTHON) -m venv build/mutation
+	build/mutation/bin/$(PIP) -r tests/mutation/requirements.txt
+	@touch $@
 
 # Writes the README's table of rules anew, between its two markers, after a change of the rulebook or a rule.
 rules-table: .venv/installed
@@ -48,8 +68,17 @@ rules-table: .venv/installed
 doctest: .venv/installed
 	$(BIN)/pytest --doctest-modules schemas detectors $(TESTS)
 
+# Units, manifests, rules and dashboards, by the checkers of whoever reads them (also promtool, systemd-analyze).
+infra: .venv/installed
+	$(BIN)/$(PIP) -c constraints.txt -e '.[dev,infra]'
+	FAIRBOOK_INFRA=1 $(BIN)/pytest tests/checks/test_infra.py $(TESTS)
+
 integration: setup
-	$(BIN)/pytest tests/integration $(TESTS)
+	$(BIN)/pytest -n 2 --dist worksteal tests/integration $(TESTS)
+
+# What takes too long for every change: a million accounts through a real Kafka.
+soak: setup
+	FAIRBOOK_ACCOUNTS=1000000 $(BIN)/pytest -s tests/integration/test_many_accounts.py
 
 python:
 	@command -v $(PYTHON) >/dev/null \
@@ -68,15 +97,25 @@ $(FAIRBOOK_KAFKA_LIBS)/pom.sha256: infra/kafka/pom.xml | python
 	@$(PYTHON) -m streams.kafka_jars $(@D)
 	@touch $@
 
-# The installed wheel in an environment of its own, tested from a copy: what a user gets, not this folder.
-wheel: .venv/installed
+# The installed wheel in an environment of its own, tested from a copy: what a user gets, not this folder. Then its demo.
+wheel: setup
 	rm -rf build/wheel && mkdir -p build/wheel/tests
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/$(PIP) -c constraints.txt "$$(ls build/wheel/*.whl)[dev]"
-	cp -R pyproject.toml README.md Makefile tests build/wheel/
+	cp -R pyproject.toml constraints.txt README.md CONTRIBUTING.md Makefile tests build/wheel/
 	cd build/wheel && venv/bin/python -c "import importlib.metadata as m; d = m.packages_distributions(); \
 	  assert all(d[p] == ['fairbook'] for p in ('streams', 'detectors', 'schemas')), d" && venv/bin/pytest tests/unit $(TESTS)
+	cd build/wheel && venv/bin/fairbook --version && venv/bin/fairbook demo
+
+# Known vulnerabilities of what is pinned. Needs the network; what could not be asked about fails, too: no silence.
+audit: python
+	rm -rf build/audit && $(PYTHON) -m venv build/audit
+	@build/audit/bin/$(PIP) pip-audit \
+	  || { echo "make audit needs pip-audit from a package index: no connection to one"; exit 1; }
+	@build/audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off -r $(PINS) || { echo \
+	  "make audit: a package above has a known vulnerability, or could not be looked up: the advisories come from" \
+	  "the public Python package index, over the network; a mirror of it may not have them"; exit 1; }
 
 # How fast each stage is here, against decoding alone; figures are kept in tests/bench/results.csv.
 bench: .venv/installed

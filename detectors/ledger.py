@@ -51,6 +51,12 @@ class Ledger(msgspec.Struct):
                 insort(self.sound, item)
         for breach in oldest_beyond(self.alerts, MAX_ALERTS):
             self._drop(breach)
+        if len(self.sound) > 2 * len(self.alerts) + 64:  # one breach can be said again and again
+            self.sound = [
+                item
+                for item in self.sound
+                if (kept := self.alerts.get(item[1])) is not None and _reach(kept) == item[0]
+            ]
 
     def rest(self, breach: str, trade_id: str) -> None:
         """The breach rests on a fill: a bust of that fill retracts it."""
@@ -104,12 +110,6 @@ class Ledger(msgspec.Struct):
                 self.by_trade[trade_id] = left
             else:
                 self.by_trade.pop(trade_id, None)
-        if len(self.sound) > 2 * len(self.alerts) + 64:
-            self.sound = [
-                item
-                for item in self.sound
-                if (kept := self.alerts.get(item[1])) is not None and _reach(kept) == item[0]
-            ]
 
 
 def _reach(alert: Alert) -> int:

@@ -7,6 +7,7 @@ from decimal import Context, Decimal
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Kind = Literal[
     "text", "int", "bool", "time", "price", "quantity", "notional", "bps", "pct", "texts", "evidence",
@@ -75,7 +76,7 @@ _ALERT = (
     "evidence:evidence "
     "measures:json units:json harm_qty:quantity harm_notional:notional narrative dq_degraded:bool "
     "late_reference:bool "
-    "ce_id run partition:int offset:int index:int"
+    "ce_id run fairbook_version fairbook_build partition:int offset:int index:int"
 )
 _DEPTH = " ".join(
     f"{side}_depth_{band}bps_base{suffix}:price {side}_depth_{band}bps_quote{suffix}:notional"
@@ -160,10 +161,8 @@ def to_arrow(table: str, rows: Sequence[Sequence[Any]]) -> pa.Table:
     values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
     for column, items in zip(columns, values, strict=True):
         if column.kind == "time":
-            arrays.append(
-                pa.array([None if item is None else item // 1_000 for item in items], ARROW["time"])
-            )
-            arrays.append(pa.array(items, pa.int64()))
+            exact = pa.array(items, pa.int64())
+            arrays += [_microseconds(exact), exact]
         elif column.kind in SCALES:
             arrays.append(_decimals(items, column.kind))
         else:
@@ -171,12 +170,29 @@ def to_arrow(table: str, rows: Sequence[Sequence[Any]]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema(table))
 
 
+def _microseconds(exact: pa.Array) -> pa.Array:
+    """Return times in ns as timestamps, rounded down."""
+    below = pc.less(exact, 0)  # division rounds to zero
+    shifted = pc.if_else(below, pc.subtract(exact, 999), exact)
+    return pc.divide(shifted, 1_000).cast(ARROW["time"])
+
+
 def _decimals(items: Sequence[int | None], kind: Kind) -> pa.Array:
     scale, target = SCALES[kind], ARROW[kind]
-    if kind == "notional" or any(item is not None and not -(10**18) < item < 10**18 for item in items):
+    integers = None if kind == "notional" else _small(items)
+    if integers is None:
         return pa.array(
             [None if item is None else Decimal(item).scaleb(-scale, EXACT) for item in items], target
         )
-    integers = pa.array(items, pa.int64())
     exact = pa.Array.from_buffers(pa.decimal64(18, scale), len(integers), integers.buffers())
     return exact.cast(target)
+
+
+def _small(items: Sequence[int | None]) -> pa.Array | None:
+    """Return numbers as an array if none has more than 18 digits."""
+    try:
+        integers = pa.array(items, pa.int64())
+    except (OverflowError, pa.ArrowInvalid):
+        return None
+    least, most = pc.min_max(integers).as_py().values()
+    return integers if least is None or (least > -(10**18) and most < 10**18) else None

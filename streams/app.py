@@ -8,6 +8,7 @@ from typing import cast
 import faust
 from yarl import URL
 
+from streams import logs
 from streams.settings import Settings
 from streams.transport import BatchConsumer, BatchTransport
 
@@ -56,6 +57,8 @@ def run(app: faust.App) -> None:
     app.finalize()
     app.worker_init()
     app.worker_init_post_autodiscover()
-    process = faust.Worker(app, loglevel=logging.WARNING, quiet=True, redirect_stdouts=False)
+    process = faust.Worker(
+        app, loglevel=logging.WARNING, quiet=True, redirect_stdouts=False, logging_config=logs.config()
+    )
     process.spinner = None
     process.execute_from_commandline()

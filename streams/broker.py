@@ -16,9 +16,9 @@ import socket
 import string
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -49,11 +49,26 @@ class BrokerInfo:
     log: Path
 
 
-def up(port: int | None, state: Path, libs: Path | None = None) -> BrokerInfo:
+@dataclass(frozen=True)
+class Secured:
+    """A broker that asks who is there.
+
+    template  the lines behind those of infra/kafka/server.properties: infra/kafka/secured.properties
+    values    what stands in its ${...}, but HOST and the ports
+    login     librdkafka properties with which `up` asks whether it answers
+    """
+
+    template: str
+    values: Mapping[str, str] = field(repr=False)
+    login: Mapping[str, str] = field(repr=False)
+
+
+def up(port: int | None, state: Path, libs: Path | None = None, secured: Secured | None = None) -> BrokerInfo:
     """Starts the state folder's broker, waits until it answers, and returns it; one that runs is left alone.
 
     port  of 127.0.0.1; None: the one it had last, if that is free, else any free one
     libs  folder of the jars (default FAIRBOOK_KAFKA_LIBS, else <state>/kafka/libs), filled where it is not
+    secured  None: whoever reaches the port of this machine may do everything
     BrokerError, in one line, where Java, Maven, the jars or the port are missing or Kafka does not start.
     """
     home = _home(state)
@@ -61,14 +76,15 @@ def up(port: int | None, state: Path, libs: Path | None = None) -> BrokerInfo:
     with _only_one(home / "lock"):
         process = _find(home)
         if process is None:
-            process = _start(home, _port(port, state), libs)
+            process = _start(home, _port(port, state), libs, secured)
         elif port is not None and local_address(state) != f"{HOST}:{port}":
             raise BrokerError(
                 f"the broker of {state} runs on {local_address(state)}, not on port {port}:"
                 " end it first (`fairbook broker down`) or leave the port out"
             )
-        _wait_until_it_answers(process, home)
-        return _info(process, home)
+        login = secured.login if secured else {}
+        _wait_until_it_answers(process, home, login)
+        return _info(process, home, login)
 
 
 def down(state: Path) -> bool:
@@ -164,17 +180,23 @@ def _free_port() -> int:
         return port
 
 
-def _start(home: Path, port: int, libs: Path | None) -> psutil.Process:
+def _start(home: Path, port: int, libs: Path | None, secured: Secured | None) -> psutil.Process:
     java = kafka_jars.java()
     jars = kafka_jars.resolve(libs or kafka_jars.default_folder(home))
     (home / "log").mkdir(exist_ok=True)
-    template = string.Template(resource("infra/kafka/server.properties").read_text(encoding="ascii"))
+    text = resource("infra/kafka/server.properties").read_text(encoding="ascii")
+    template = string.Template(text + (secured.template if secured else ""))
     controller_port = _free_port()
     while controller_port == port:
         controller_port = _free_port()
     properties = home / "server.properties"
+    properties.touch(mode=0o600)  # it may hold passwords
+    values = secured.values if secured else {}
     properties.write_text(
-        template.substitute(PORT=port, CONTROLLER_PORT=controller_port, DATA=home / "data"), encoding="ascii"
+        template.substitute(
+            values, HOST=HOST, PORT=port, CONTROLLER_PORT=controller_port, DATA=home / "data"
+        ),
+        encoding="ascii",
     )
     cluster_id = _cluster_id(home)
     if cluster_id is None:
@@ -223,11 +245,11 @@ def _spawn(command: list[str], console: Path) -> psutil.Process:
     return psutil.Process(pid)
 
 
-def _wait_until_it_answers(process: psutil.Process, home: Path) -> None:
+def _wait_until_it_answers(process: psutil.Process, home: Path, login: Mapping[str, str]) -> None:
     address = local_address(home.parent)
     assert address is not None, "written before the process was started"
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(address):
+    while not _answers(address, login):
         alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
         if alive and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -239,7 +261,7 @@ def _wait_until_it_answers(process: psutil.Process, home: Path) -> None:
         raise BrokerError(f"Kafka {what}: {_last_error(home / 'log')}; its log is in {home / 'log'}")
 
 
-def _answers(address: str) -> bool:
+def _answers(address: str, login: Mapping[str, str]) -> bool:
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=1).close()
@@ -247,7 +269,8 @@ def _answers(address: str) -> bool:
         return False
     quiet = logging.Logger("fairbook.broker.probe", level=logging.CRITICAL)
     try:
-        brokers = AdminClient({"bootstrap.servers": address}, logger=quiet).list_topics(timeout=2).brokers
+        client = AdminClient({**login, "bootstrap.servers": address}, logger=quiet)
+        brokers = client.list_topics(timeout=2).brokers
     except KafkaException:
         return False
     return bool(brokers)  # none yet: it answers, but the controller has not let it in
@@ -274,14 +297,14 @@ def _end(process: psutil.Process) -> None:
         pass
 
 
-def _info(process: psutil.Process, home: Path) -> BrokerInfo:
+def _info(process: psutil.Process, home: Path, login: Mapping[str, str] | None = None) -> BrokerInfo:
     address = local_address(home.parent)
     if address is None:
         raise BrokerError(f"the broker of {home} runs (process {process.pid}), but its address file is gone")
     return BrokerInfo(
         address=address,
         pid=process.pid,
-        answers=_answers(address),
+        answers=_answers(address, login or {}),
         memory_bytes=process.memory_info().rss,
         data=home / "data",
         log=home / "log",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import traceback
-from importlib import metadata
 
 import typer
 
-from streams.commands import ask, operate, publish, report
+from streams import build
+from streams.commands import access, ask, lake, operate, publish, report
 
 app = typer.Typer(
     name="fairbook",
@@ -19,6 +19,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+operate.topics.command("acls")(access.topics_acls)
+
 _RUN, _FEED, _ASK = "Run it", "Feed it", "Ask it"
 
 for name, group, panel in (
@@ -27,6 +29,7 @@ for name, group, panel in (
     ("reference", publish.reference, _FEED),
     ("ingest", publish.ingest, _FEED),
     ("recording", publish.recording, _FEED),
+    ("lake", lake.lake, _RUN),
     ("alerts", ask.alerts, _ASK),
     ("report", report.report, _ASK),
 ):
@@ -49,14 +52,18 @@ for command, panel in (
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"fairbook {metadata.version('fairbook')}")
+        print(f"fairbook {build.version()} ({build.build()})")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
     version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print it and leave."
+        False,
+        "--version",
+        callback=_version,
+        is_eager=True,
+        help="Print it, and of which commit it is.",
     ),
 ) -> None:
     pass
@@ -69,17 +76,22 @@ def main() -> None:
     from detectors.rulebook import RulebookError
     from streams.feed import FeedError
     from streams.kafka_jars import BrokerError
-    from streams.lake.seeds import LakeError
+    from streams.lake.stamp import LakeError
     from streams.reference_data import ReferenceDataError
     from streams.settings import SettingsError
     from streams.sources.recording import RecordingError
 
     refusals = (
         SettingsError, BrokerError, FeedError, RecordingError, ReferenceDataError, RulebookError, LakeError,
-        KafkaException, OSError,
+        OSError,
     )  # fmt: skip
     try:
         app()
+    except KafkaException as error:
+        from streams.topics import reason
+
+        print(f"fairbook: {reason(error)}", file=sys.stderr)
+        sys.exit(1)
     except refusals as error:
         print(f"fairbook: {error}", file=sys.stderr)
         sys.exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from schemas import codec
 from schemas.alerts import Alert, digest, timestamp
 from schemas.journal import Position
 from streams import app as apps
-from streams import tail, worker
+from streams import build, tail, worker
 from streams.settings import Settings
 from streams.snapshots import Snapshots
 from streams.watch import stages
@@ -32,6 +33,7 @@ OUTPUTS = ("alerts", "metrics")
 SNAPSHOT_SECONDS = 1.0
 SNAPSHOT_SHARE = 50  # a snapshot is taken at most once in 50 times the time it takes
 SEND_SECONDS = 0.005
+FAILURES_TOLD = 1_000  # of rules: one line in the log for so many
 
 
 class DetectSnapshot(msgspec.Struct):
@@ -106,6 +108,7 @@ class DetectPartition:
                 owed = envelope(output, identity, Position(self.number, offset, index), run)
                 self.owed.append(owed)
                 self.tally.output(output)
+                _tell_failure(output, Position(self.number, offset, index), self.tally)
                 self.unsent.append(owed)
         self.label = offset + 1
 
@@ -307,6 +310,20 @@ class DetectWorker:
             part.ends[output.topic] = max(part.ends[output.topic], metadata.offset + 1)
 
 
+def _tell_failure(output: Output, position: Position, tally: Tally) -> None:
+    """Log a rule that raised, once in so many; the finding has the words, which may name an account."""
+    if not isinstance(output, Alert) or output.measures.get("kind") != "rule_error":
+        return
+    if tally.rule_errors.total() % FAILURES_TOLD != 1:
+        return
+    rules = ", ".join(sorted(tally.rule_errors))
+    text = f"RULE FAILED ({rules}): a finding says how, no event is lost"
+    place = {"partition": position.partition, "offset": position.offset, "index": position.index}
+    seq = output.measures["first_seq"]
+    event: dict[str, Any] = {"topic": "journal", **place, "instrument": output.instrument, "seq": seq}
+    worker.log(STAGE, text, level=logging.ERROR, **event)
+
+
 def output_id(output: Output) -> str:
     """Return an output's identity: of a metrics row, a hash of its content."""
     if isinstance(output, Alert):
@@ -329,6 +346,8 @@ def envelope(output: Output, identity: str, position: Position, run: str) -> Owe
         "ce_journaloffset": str(position.offset),
         "ce_journalindex": str(position.index),
         "ce_run": run,
+        "ce_fairbookversion": build.version(),
+        "ce_fairbookbuild": build.build(),
     }
     if isinstance(output, Alert):
         headers["ce_time"] = timestamp(output.ts)

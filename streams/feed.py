@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -27,7 +28,7 @@ class Feed:
     def __init__(self, settings: Settings) -> None:
         topics.reach(settings)
         self.settings = settings
-        self._errors: list[str] = []
+        self._errors: Counter[str] = Counter()
         self._producer = Producer(
             settings.confluent(
                 **{
@@ -51,15 +52,16 @@ class Feed:
             except BufferError:
                 self._producer.poll(0.1)
 
-    def _delivered(self, error: Any, _message: Any) -> None:
+    def _delivered(self, error: Any, message: Any) -> None:
         if error is not None:
-            self._errors.append(str(error))
+            self._errors[f"{message.topic()}: {topics.explained(error)}"] += 1
 
     def flush(self) -> None:
         """Wait until everything is acknowledged. Raises FeedError if anything was not."""
         left = self._producer.flush(60)
         if left or self._errors:
-            raise FeedError(f"expected every record to be acknowledged, got {left} left: {self._errors[:3]}")
+            refused = "; ".join(f"{count} to {error}" for error, count in self._errors.most_common(3))
+            raise FeedError(f"expected every record to be acknowledged, got {left} left, refused {refused}")
 
     def published(self) -> int:
         """Return how many messages the source topics hold."""
@@ -110,7 +112,8 @@ def partitions(client: Any, settings: Settings, topic: str) -> int:
     name = settings.topic(topic)
     found = client.list_topics(name, timeout=20).topics[name]
     if found.error is not None:
-        raise FeedError(f"expected topic {name}: {found.error}; `fairbook topics create` makes it")
+        made = "" if found.error.code() in topics.NOT_LET else "; `fairbook topics create` makes it"
+        raise FeedError(f"expected topic {name}: {topics.explained(found.error)}{made}")
     return len(found.partitions)
 
 

@@ -8,6 +8,7 @@ connects with less protection than was asked for.
 from __future__ import annotations
 
 import ssl
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ ACCEPTED = frozenset(
         "enable.ssl.certificate.verification",
     }
 )
+SECRETS = frozenset({"sasl.password", "ssl.key.password"})
 FILES = ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location")
 CHOICES = {
     "security.protocol": ("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"),
@@ -72,6 +74,18 @@ def read(file: Path) -> dict[str, str]:
         properties[key] = _value(place, key, value)
     _check_together(file, properties)
     return properties
+
+
+def exposed(file: Path, properties: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each file with a secret that every user of this machine can read."""
+    holding = {file: "a password"} if SECRETS & properties.keys() else {}
+    if "ssl.key.location" in properties:
+        holding[Path(properties["ssl.key.location"])] = "a private key"
+    return [
+        f"{path} holds {what} and every user of this machine can read it: chmod 600"
+        for path, what in holding.items()
+        if path.stat().st_mode & stat.S_IROTH
+    ]
 
 
 def credentials(properties: Mapping[str, str]) -> CredentialsT | None:

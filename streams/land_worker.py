@@ -1,7 +1,8 @@
 """`fairbook worker land`: journal, alerts and metrics -> Parquet, every entry exactly once.
 
-The position is what the lake says (a small file a topic partition, renamed into place once the rows' files
-are durable), never a committed offset. Files left by a crash between the two are removed at the next start.
+Any number of land workers share the partitions as a consumer group of static members. The group says who
+should land a partition, the partition's fence who does (`streams.land_partition`). When the lake cannot be
+written, all that was gathered is dropped, and read again once it can.
 """
 
 from __future__ import annotations
@@ -9,250 +10,275 @@ from __future__ import annotations
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-import msgspec
-from confluent_kafka import Consumer, Message, TopicPartition
+import duckdb
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from detectors.sequence import Sequence
-from schemas import codec
-from schemas.journal import Position
-from streams import feed, tail, worker
-from streams.lake import catalog, compaction, files, hidden
-from streams.lake.seeds import LakeError, seed
-from streams.lake.writer import LakeWriter
+from streams import acls, land_partition, tail, worker
+from streams.lake import catalog, files, position, stamp, trouble
+from streams.lake.seeds import seed
+from streams.lake.stamp import LakeError
+from streams.land_partition import LandPartition
+from streams.land_upkeep import Upkeep
 from streams.settings import Settings
+from streams.supervision import BackOff
 from streams.watch import stages
 from streams.watch.server import Watch
-from streams.watch.tally import Tally
 
 STAGE = "land"
 TOPICS = ("journal", "alerts", "metrics")
 FLUSH_SECONDS = 5.0  # from the first row gathered; a row can be queried 10 s after its event
 FLUSH_ROWS = 100_000
-COMPACT_SECONDS = 1.0
-
-
-class Landed(msgspec.Struct):
-    """How far a topic partition has landed, and the state to go on from."""
-
-    next: int = 0
-    sequences: dict[str, Sequence] = {}
-    times: dict[str, int] = {}
-    zone: str = catalog.ZONE
-
-
-class LandPartition:
-    """One topic partition: its writer and its position.
-
-    Raises LakeError if the position is damaged, or does not fit the files that are there.
-    """
-
-    def __init__(self, root: Path, topic: str, number: int) -> None:
-        self.topic = topic
-        self.number = number
-        stem = f"{topic}-{number}"
-        self.path = root / "_landed" / f"{stem}.json"
-        state = _position(self.path) if self.path.exists() else Landed()
-        _remove_leftovers(root, stem, state.next, known=self.path.exists())
-        self.writer = LakeWriter(root, "live", stem, state.sequences, state.times)
-        self.writer.zone = state.zone
-        self.next = self.first = state.next
-        self.tally = Tally()
-
-    def take(self, message: Message) -> None:
-        """Gather the rows of one message."""
-        offset, value = message.offset() or 0, message.value() or b""
-        if offset < self.next:
-            return
-        if self.topic == "journal":
-            entries = codec.decode_frame(value)
-            self.tally.frame(entries, len(value))
-            for index, entry in enumerate(entries):
-                self.writer.take(Position(self.number, offset, index), entry)
-        else:
-            headers = {
-                name: data.decode()
-                for name, data in dict(message.headers() or ()).items()
-                if isinstance(data, bytes)
-            }
-            self.writer.run = headers.get("ce_run", "")
-            position = Position(
-                int(headers.get("ce_journalpartition", self.number)),
-                int(headers.get("ce_journaloffset", offset)),
-                int(headers.get("ce_journalindex", 0)),
-            )
-            output = codec.decode_alert(value) if self.topic == "alerts" else codec.decode_metric(value)
-            self.writer.decided(position, output)
-        self.tally.appended = message.timestamp()[1] * 1_000_000
-        self.next = offset + 1
-
-    def flush(self) -> bool:
-        """Write the rows' files, then the position. Returns True if there was anything."""
-        if self.next == self.first:
-            return False
-        rows = self.writer.gathered
-        written = self.writer.flush(f"{self.first:020d}-{self.next - 1:020d}")
-        self.tally.landed(self.writer.root, written, rows)
-        state = Landed(self.next, self.writer.sequences, self.writer.times, self.writer.zone)
-        files.write_bytes(self.path, codec.encode(state))
-        self.first = self.next
-        return True
-
-
-def _position(path: Path) -> Landed:
-    try:
-        return codec.decode(path.read_bytes(), type=Landed)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise LakeError(f"{path}: expected a position, it is damaged ({error}). {_REMEDY}") from error
-
-
-_REMEDY = (
-    "What lies in the lake cannot be trusted to be whole: restore lake and position from one backup, or move "
-    "the whole lake away and start again: the journal is landed anew from its beginning"
-)
-
-
-def _remove_leftovers(root: Path, stem: str, following: int, *, known: bool) -> None:
-    """Remove files whose rows the position does not cover: a crash came between the two.
-
-    They all begin at the position. One that begins beyond it, or a compacted one that has rows of a partition
-    of which no position is `known`, means that the position is older than the lake.
-    """
-    leftovers = []
-    for path in root.glob(f"*/*/*/{stem}-*.parquet"):
-        first = int(path.stem.removeprefix(f"{stem}-").partition("-")[0])
-        if first > following:
-            raise LakeError(f"{path}: expected no rows beyond the position of {stem}, {following}. {_REMEDY}")
-        if first == following:
-            leftovers.append(path)
-    if not known:
-        for path in root.glob(f"*/*/*/{hidden.PREFIX}-*.parquet"):
-            if stem in compaction.covers(path):
-                raise LakeError(f"{path}: has rows of {stem}, whose position is missing. {_REMEDY}")
-    for path in leftovers:
-        path.unlink()
-    for path in root.glob(f"*/*/*/{stem}-*{files.UNFINISHED}"):
-        path.unlink()
+ROOM_BYTES = 1 << 20  # that must fit before landing goes on
+TAKE_SECONDS = 1.0  # between attempts at partitions that another process still holds
+FAILURES = (OSError, duckdb.IOException)  # of the lake: they may pass
+TAKEN = (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID)
+Key = tuple[str, int]
 
 
 class LandWorker:
-    """One land process."""
+    """One land process; `reader` is its member of the group."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, reader: Consumer, joined: Callable[[], None] = lambda: None
+    ) -> None:
         self.settings = settings
         self.root = settings.lake
-        self.stopping = self.ready = False
-        self.compaction = stages.Compaction()
-        self.reader: Consumer = tail.consumer(settings, STAGE)
+        self.reader = reader
+        self.joined = joined
         self.names = {settings.topic(topic): topic for topic in TOPICS}
-        for path in self.root.glob(f"catalog.*{files.UNFINISHED}*"):
-            path.unlink()
-        seed(self.root)
-        self.parts = {
-            (topic, number): LandPartition(self.root, topic, number)
-            for topic in TOPICS
-            for number in range(feed.partitions(self.reader, settings, topic))
-        }
-        self.zone = next((part.writer.zone for part in self.parts.values()), catalog.ZONE)
-        self.compactor: compaction.Compactor | None = compaction.Compactor(self.root, self._publish)
+        self.stopping = self.ready = False
+        self.assigned: set[Key] = set()
+        self.parts: dict[Key, LandPartition] = {}
+        self.held: dict[Key, str] = {}  # by whom, of those that we should have and another process holds
+        self.failure: str | None = None  # why the lake cannot be written
+        self.upkeep = Upkeep(self.root, settings.retention)
+        self._lake = ""  # its id, once it is known
+        self._waits = BackOff()
+        self._failed = 0.0
+        self._due = 0.0  # when partitions that are not ours yet are tried
+        self._since: float | None = None  # when the first of what is gathered came
 
     def run(self, beat: Callable[[], None] = lambda: None) -> None:
-        """Land until told to stop; `beat` is called as it goes on."""
-        for (topic, number), part in self.parts.items():
-            low, end = tail.bounds(self.reader, self.settings.topic(topic), number)
-            if not low <= part.next <= end:
-                raise LakeError(
-                    f"{part.path}: expected {topic} {number} to hold offset {part.next}, it has {low} "
-                    f"to {end}: made anew, or expired unread? Move the lake away to land anew"
-                )
-        self.reader.assign(
-            [TopicPartition(self.settings.topic(t), p, part.next) for (t, p), part in self.parts.items()]
+        """Land until told to stop; `beat` is called as it goes on. Raises LakeError."""
+        self.reader.subscribe(
+            list(self.names), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke
         )
-        self.ready = True
-        worker.log(STAGE, f"ready: {len(self.parts)} partitions into {self.root}")
-        since: float | None = None  # when the first of what is gathered came
-        compacted = time.monotonic()
         while not self.stopping:
             beat()
+            self._guarded(self._open)
             for message in self.reader.consume(500, 0.2):
-                since = since or time.monotonic()
                 self._take(message)
-            now = time.monotonic()
-            gathered = sum(part.writer.gathered for part in self.parts.values())
-            if since is not None and (gathered >= FLUSH_ROWS or now - since >= FLUSH_SECONDS):
-                self._flush()
-                since = None
-            if now - compacted >= COMPACT_SECONDS:
-                self._compact()
-                compacted = now
-        self._flush()
+            if self._is_due():
+                self._guarded(self._flush)
+            if self.failure is None and self._lake:
+                self.upkeep.step(time.monotonic())
+        self._guarded(self._flush)
+        self._let_go()
+        self.upkeep.close()
         self.reader.close()
+
+    # ---- the group's side ---------------------------------------------------------------------------
+
+    def _assign(self, reader: Consumer, places: list[TopicPartition]) -> None:
+        self.assigned = {(self.names[place.topic], place.partition) for place in places}
+        self._due = 0.0
+        reader.assign([])  # nothing is read before its fence is taken
+        self.joined()
+        if not places:
+            self._ready()
+
+    def _revoke(self, reader: Consumer, _places: list[TopicPartition]) -> None:
+        """Finish what is gathered, then let go: whoever has a partition next begins at its position.
+
+        Also of what was lost while this process stood still: as long as it holds the fences, nobody else
+        has landed anything.
+        """
+        self._guarded(self._flush)
+        self._let_go()
+        self.assigned.clear()
+        reader.unassign()
+
+    # ---- partitions ---------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        """Take the partitions that the group gave us and whose fences are free."""
+        missing = sorted(self.assigned - self.parts.keys())
+        now = time.monotonic()
+        if not missing or now < self._due:
+            return
+        self._due = now + TAKE_SECONDS
+        self._know()
+        found: land_partition.Written | None = None
+        for topic, number in missing:
+            fence = land_partition.fence(self.root, f"{topic}-{number}")
+            if fence is None:
+                self._wait(topic, number)
+                continue
+            found = land_partition.written(self.root) if found is None else found
+            try:
+                part = LandPartition(self.root, topic, number, found, fence)
+                self._compare(part)
+            except BaseException:
+                fence.close()
+                raise
+            self.parts[topic, number] = part
+            self.held.pop((topic, number), None)
+        self._opened(len(missing) - len(self.held))
+
+    def _opened(self, count: int) -> None:
+        if self.failure is not None:
+            worker.log(STAGE, f"the lake {self.root} can be written again; landing goes on")
+            self.failure = None
+        if count:
+            self.reader.assign(
+                [TopicPartition(self.settings.topic(t), p, part.next) for (t, p), part in self.parts.items()]
+            )
+            self._ready()
+
+    def _ready(self) -> None:
+        self.ready = True
+        worker.log(STAGE, f"ready: {len(self.parts)} partitions into {self.root}")
+
+    def _know(self) -> None:
+        """Make a lake of the folder; a folder that was our lake and is another one, or none, is a failure."""
+        if self._lake:
+            there = stamp.load(self.root)
+            if there is None or there.id != self._lake:
+                raise FileNotFoundError(
+                    2,
+                    f"expected lake {self._lake}, found {'none' if there is None else there.id}",
+                    str(self.root),
+                )
+            if self.failure is not None:
+                _try(self.root)
+            return
+        files.make_folder(self.root)
+        with files.alone(self.root):
+            seed(self.root)
+        known = stamp.load(self.root)
+        assert known is not None
+        self._lake = known.id
+
+    def _wait(self, topic: str, number: int) -> None:
+        if (topic, number) not in self.held:
+            self.held[topic, number] = pid = land_partition.fenced_by(self.root, f"{topic}-{number}")
+            worker.log(
+                STAGE,
+                f"{topic} {number} waits for process {pid}, which holds it and is no more in the group; if "
+                "it stands still, end it: what it had gathered is then landed by this one",
+            )
+
+    def _compare(self, part: LandPartition) -> None:
+        low, end = tail.bounds(self.reader, self.settings.topic(part.topic), part.number)
+        if not low <= part.next <= end:
+            raise LakeError(
+                f"{part.stem} of {self.root}: expected {part.topic} {part.number} to hold offset {part.next},"
+                f" it has {low} to {end}: made anew, or expired unread? Move the lake away to land anew"
+            )
+
+    def _let_go(self) -> None:
+        for part in self.parts.values():
+            part.close()
+        self.parts.clear()
+        self.held.clear()
+        self._since = None
+
+    # ---- messages -----------------------------------------------------------------------------------
 
     def _take(self, message: Message) -> None:
         """Hand a message to its partition. Raises RuntimeError if it is an error that does not pass."""
         error = message.error()
         if error is not None and error.code() in tail.PASSING:
             return
+        if error is not None and error.code() in TAKEN:
+            worker.log(STAGE, f"another worker has taken this one's slot ({error}); stopped")
+            sys.exit(worker.ERROR)
         if error is not None:
             raise RuntimeError(f"reading {message.topic()}: {error}")
-        self.parts[self.names[message.topic() or ""], message.partition() or 0].take(message)
+        part = self.parts.get((self.names[message.topic() or ""], message.partition() or 0))
+        if part is not None:  # not one that has just been taken from us
+            self._since = self._since or time.monotonic()
+            part.take(message)
+
+    def _is_due(self) -> bool:
+        if self._since is None:
+            return False
+        gathered = sum(part.writer.gathered for part in self.parts.values())
+        return gathered >= FLUSH_ROWS or time.monotonic() - self._since >= FLUSH_SECONDS
 
     def _flush(self) -> None:
+        """Publish a changed zone, then write what is gathered: after a failure both come again."""
+        if not self.parts:
+            return
+        self._know()
+        for part in self.parts.values():
+            if part.topic == "journal" and part.writer.zone != part.zone:
+                catalog.publish(self.root, part.writer.zone)
         for part in self.parts.values():
             part.flush()
-        zones = {part.writer.zone for (topic, _), part in self.parts.items() if topic == "journal"}
-        zone = next((zone for zone in sorted(zones) if zone != self.zone), self.zone)
-        if zone != self.zone:
-            self.zone = zone
-            self._publish()
+        self._know()  # it may have gone meanwhile, and what was written lie where it was mounted
+        self._since = None
 
-    def _publish(self) -> None:
-        catalog.publish(self.root, self.zone)
-
-    def _compact(self) -> None:
-        """Go on with compaction; whatever is wrong with it, landing goes on and the lake is whole."""
-        if self.compactor is None:
-            return
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do what writes to the lake; if it fails, drop what is gathered, to be read again later."""
         try:
-            with self.compaction.step():
-                self.compactor.step(time.monotonic())
-        except Exception:
-            traceback.print_exc()
-            worker.log(STAGE, "compaction stopped at the error above until the next start; landing goes on")
-            self.compactor = None
+            work()
+        except FAILURES as error:
+            now = time.monotonic()
+            wait = self._waits.died(now - self._failed)
+            self._failed, self._due = now, now + wait
+            said = trouble.explained(self.root, error)
+            if said != self.failure:
+                worker.log(STAGE, said)
+            self.failure = said
+            self._let_go()
+            self.upkeep.close()
+            self.reader.assign([])
+        except KafkaException as error:
+            worker.log(STAGE, f"the broker did not answer, asked again: {error}")
+            self._let_go()
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
         """Finish what is gathered and leave."""
         self.stopping = True
 
 
-def landed(lake: Path) -> dict[tuple[str, int], int]:
-    """Return the next offset to land by topic and partition."""
-    found: dict[tuple[str, int], int] = {}
-    for path in (lake / "_landed").glob("*.json"):
-        topic, _, number = path.stem.rpartition("-")
-        found[topic, int(number)] = codec.decode(path.read_bytes(), type=Landed).next
-    return found
+def _try(root: Path) -> None:
+    """Write to the lake as a flush would. Raises OSError where that still fails."""
+    path = root / position.FOLDER / "room"
+    files.write_bytes(path, bytes(ROOM_BYTES))
+    path.unlink()
+
+
+def _member(settings: Settings, place: worker.Membership) -> Consumer:
+    return tail.consumer(
+        settings,
+        STAGE,
+        **{
+            "group.id": place.group,
+            "group.instance.id": place.instance,
+            "partition.assignment.strategy": "range",  # the same partition of all three topics together
+            "session.timeout.ms": 6_000,
+            "heartbeat.interval.ms": 1_000,
+        },
+    )
 
 
 def run(settings: Settings) -> None:
-    """Run the land worker until it is told to stop; one a lake."""
-    folder = settings.lake / "_landed"
-    lock = worker.locked(folder, STAGE)
-    if lock is None:
-        pid = worker.holder(folder, STAGE) or "unknown"
-        worker.leave(STAGE, f"not yet supported: a worker land is already running (process {pid})")
-    try:
-        land = LandWorker(settings)
+    """Run a land worker until it is told to stop."""
+    acls.require(settings, STAGE)
+    worker.check_topics(settings, STAGE)
+    with worker.membership(settings, STAGE) as place:
+        reader = _member(settings, place)
+        land = LandWorker(settings, reader, lambda: place.joined(reader.memberid() or ""))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, land.stop)
-        with Watch(settings, STAGE, 0, stages.Land(land)) as watch:
-            land.run(watch.beat)
-    except LakeError as error:
-        worker.log(STAGE, str(error))
-        sys.exit(1)
-    lock.close()
+        try:
+            with Watch(settings, STAGE, place.slot, stages.Land(land)) as watch:
+                land.run(watch.beat)
+        except LakeError as error:
+            worker.leave(STAGE, str(error))

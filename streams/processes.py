@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,6 +43,7 @@ def start(
     command = [
         *(sys.executable, "-m", "streams.cli", "worker", slot.stage, "--slot", str(slot.number)),
         *("--snapshots", settings.snapshots, "--http", settings.http),
+        *("--log-format", settings.log_format),
         *("--broker", ",".join(settings.addresses()), "--prefix", settings.prefix),
         *("--state", str(settings.state.resolve()), "--lake", str(settings.lake.resolve())),
     ]
@@ -61,13 +63,11 @@ def start(
 
 def running_here(settings: Settings) -> dict[Slot, str]:
     """Return the process ids of the workers of this state folder that run, by their locks."""
-    found = {
+    return {
         Slot(stage, number): pid
-        for stage in ("tag", "detect")
+        for stage in STAGES
         for number, pid in worker.running(settings, stage).items()
     }
-    land = worker.holder(settings.lake / "_landed", "land")
-    return found | ({Slot("land", 0): land} if land else {})
 
 
 class Workers:
@@ -137,7 +137,7 @@ class Workers:
         self.running.clear()
 
     def _is_ready(self, stage: str) -> bool:
-        return b": ready" in self.log(stage).read_bytes()
+        return re.search(rb'[ "]ready', self.log(stage).read_bytes()) is not None
 
     def _tail(self, stage: str) -> str:
         lines = self.log(stage).read_text(encoding="utf-8", errors="replace").splitlines()

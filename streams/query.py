@@ -24,6 +24,13 @@ Format = Literal["table", "csv", "json"]
 CHUNK = 10_000  # rows
 MOST = 1_000  # rows of a table
 PARTS = 3  # a wider result is printed sideways
+WRITING = (  # or what could hide it
+    duckdb.StatementType.COPY,
+    duckdb.StatementType.EXPORT,
+    duckdb.StatementType.PREPARE,
+    duckdb.StatementType.EXECUTE,
+)
+_HIDDEN = re.compile(r"\b(copy|export|prepare|execute)\b", re.IGNORECASE)
 _JSON = re.compile(r'("(?:[^"\\]|\\.)*")|,')
 
 
@@ -61,6 +68,7 @@ def run(lake: Path, query: str, form: Format) -> int:
         print(f"fairbook sql: {error}", file=sys.stderr)
         return 1
     with connection:
+        _confine(connection, lake)
         return _all(connection, query, form, console())
 
 
@@ -70,10 +78,36 @@ def prompt(lake: Path, form: Format = "table") -> int:
         return run(lake, sys.stdin.read(), form)
     screen = console()
     with catalog.connect(lake) as connection:
+        _confine(connection, lake)
         screen.print(
             "SQL on the lake; end a query with ; and leave with Ctrl-D. Tables: [bold]show tables;[/bold]"
         )
         return _prompt(connection, form, screen)
+
+
+def _confine(connection: duckdb.DuckDBPyConnection, lake: Path) -> None:
+    """Let queries read the lake's files and no others. Nothing of it can be taken back by a query.
+
+    Of what may be read DuckDB lets a query write, too: see `_refuse_to_write`. Settings are locked: one of
+    them says where a log is written.
+    """
+    if connection.sql("select current_setting('lock_configuration')").fetchall() == [(True,)]:
+        return  # connections of one process to one lake share their settings
+    folder = str(lake.resolve()).replace("'", "''")
+    connection.execute(f"set allowed_directories = ['{folder}/']")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+
+
+def _refuse_to_write(statement: duckdb.Statement) -> None:
+    """Raise PermissionException for a statement that could write a file. Other tables than temporary ones
+    cannot be made: the catalog is open to be read."""
+    explained = statement.type == duckdb.StatementType.EXPLAIN  # `explain analyze` runs it
+    if statement.type in WRITING or (explained and _HIDDEN.search(statement.query)):
+        raise duckdb.PermissionException(
+            "Permission Error: expected queries that write no file; COPY, EXPORT, PREPARE and EXECUTE are "
+            "refused: --csv or --json prints a result to be kept"
+        )
 
 
 def _prompt(connection: duckdb.DuckDBPyConnection, form: Format, console: Console) -> int:
@@ -95,6 +129,7 @@ def _all(connection: duckdb.DuckDBPyConnection, query: str, form: Format, consol
     """Run statements in their order; the first that fails is the last, since what follows may rest on it."""
     try:
         for statement in connection.extract_statements(query):
+            _refuse_to_write(statement)
             result = connection.execute(statement)
             if duckdb.ExpectedResultType.QUERY_RESULT in statement.expected_result_type:
                 _one(result, form, console)

@@ -10,7 +10,7 @@ from schemas.codec import content_hash
 from schemas.journal import EventEntry, RefusedEntry, RefusedReason, Source
 
 REMEMBERED = 100_000  # content hashes kept an instrument
-RESTARTED = 50  # refused records in a row, each later than any before by its time: a series that began anew
+RESTARTED = 50  # refused records in a row, each later by its time than all that went out: a series anew
 
 
 class _Instrument:
@@ -23,8 +23,8 @@ class _Instrument:
         self.held: dict[int, tuple[EventEntry, int]] = {}
         self.hashes: OrderedDict[int, tuple[int, Source]] = OrderedDict()
         self.refused: list[RefusedEntry] = []  # of an instrument not started: a finding needs its market
-        self.newest = 0  # ts, of all records so far
-        self.restarted = 0  # how many in a row are refused by their seq though their ts is the newest
+        self.newest = 0  # ts, of what went out
+        self.restarted = 0  # how many in a row are refused by their seq, each of a later ts than that
         # heaps beside `held`, pruned when read: a record with many gaps must not cost a scan for each
         self._seqs: list[int] = []
         self._arrivals: list[tuple[int, int]] = []
@@ -211,7 +211,6 @@ class Sequencer:
         self, item: _Instrument, entry: EventEntry, raw: bytes, reason: RefusedReason, detail: str
     ) -> None:
         item.restarted = item.restarted + 1 if entry.ts > item.newest else 0
-        item.newest = max(item.newest, entry.ts)
         if item.restarted == RESTARTED:
             self.restarted[entry.instrument] = entry.seq
         (self.out if item.sequence.started else item.refused).append(

@@ -28,6 +28,8 @@ PARTITIONS = "FAIRBOOK_PARTITIONS"
 SLOT = "FAIRBOOK_SLOT"
 SNAPSHOTS = "FAIRBOOK_SNAPSHOTS"
 HTTP = "FAIRBOOK_HTTP"
+RETENTION = "FAIRBOOK_RETENTION"
+LOG_FORMAT = "FAIRBOOK_LOG_FORMAT"
 
 DEFAULT_STATE = Path(".fairbook")
 DEFAULT_PARTITIONS = 8
@@ -52,7 +54,9 @@ class Settings:
     slot        which of its kind a worker is, from 0; None: the lowest that nobody has
     snapshots   path or URL of the workers' snapshots: all workers of a kind must reach the same
     properties  librdkafka properties of the cluster, checked; holds secrets, never printed
+    log_format  of `up` and the workers: "text" or "json"
     http        HOST:PORT at which a worker answers /metrics and /healthz; port 0: a free one
+    retention   file of how long the lake keeps its rows (infra/retention.toml); None: for ever
     properties_file  where they were read, for a process that we start: secrets go on no command line
     """
 
@@ -64,6 +68,8 @@ class Settings:
     slot: int | None = None
     snapshots: str = str(DEFAULT_STATE / "snapshots")
     http: str = DEFAULT_HTTP
+    retention: Path | None = None
+    log_format: str = "text"
     properties: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     properties_file: Path | None = None
 
@@ -88,6 +94,7 @@ class Settings:
         """The configuration of a confluent-kafka client; `extra` (group.id, linger.ms, ...) wins."""
         return {
             "client.id": DEFAULT_CLIENT_ID,
+            "log_level": 4,  # warnings
             **self.properties,
             "bootstrap.servers": ",".join(self.addresses()),
             **extra,
@@ -117,6 +124,7 @@ def load(
     lake: Path | None = None,
     partitions: int | None = None,
     http: str | None = None,
+    log_format: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Settings:
     """The settings from options (None: not given), environment and defaults.
@@ -139,6 +147,8 @@ def load(
         slot=_slot(env.get(SLOT)),
         snapshots=_snapshots(env.get(SNAPSHOTS) or str(folder / "snapshots")),
         http=_listening(http or env.get(HTTP) or DEFAULT_HTTP),
+        retention=_path(env, RETENTION),
+        log_format=_log_format(log_format or env.get(LOG_FORMAT) or "text"),
         properties=MappingProxyType(properties),
         properties_file=file,
     )
@@ -196,6 +206,12 @@ def _listening(value: str) -> str:
     match = _ADDRESS.fullmatch(value)
     if match is None or int(match[1]) > 65535:
         raise SettingsError(f"http {value!r}: expected HOST:PORT, port 0 for a free one")
+    return value
+
+
+def _log_format(value: str) -> str:
+    if value not in ("text", "json"):
+        raise SettingsError(f"log format {value!r}: expected text or json")
     return value
 
 

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from schemas import codec
 from streams import processes, worker
 from streams.processes import STAGES, Slot
 from streams.settings import Settings
@@ -169,7 +170,11 @@ class Supervisor:
 
     def _last_line(self, slot: Slot) -> str:
         lines = self._log(slot).read_text(encoding="utf-8", errors="replace").splitlines()
-        return next((line for line in reversed(lines) if line.strip()), "its log says nothing")
+        last = next((line for line in reversed(lines) if line.strip()), "its log says nothing")
+        try:
+            return str(codec.decode(last)["message"])
+        except (codec.DecodeError, KeyError, TypeError):
+            return last
 
 
 def _tell(slot: Slot, answer: said.Said, told: list[str] | None) -> list[str] | None:

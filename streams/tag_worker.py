@@ -12,6 +12,7 @@ in force. Facts hold from their place in the journal on; earlier records are not
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from functools import lru_cache, partial
 from typing import Any
@@ -29,7 +30,7 @@ from schemas.events import SOURCE_TOPICS
 from schemas.journal import EventEntry, RefusedEntry
 from schemas.reference import Fact
 from streams import app as apps
-from streams import feed, tail, worker
+from streams import feed, logs, tail, worker
 from streams.reference_feed import ReferenceFeed
 from streams.settings import Settings, resource
 from streams.snapshots import Snapshots
@@ -188,9 +189,9 @@ class TagWorker:
                         f"expected {name} {number} to reach {start}, it ends at {end}: made anew?"
                     )
                 if start < low:
-                    worker.log(
-                        STAGE, f"LOST: {name} {number} begins at {low}, expected {start}: expired unread"
-                    )
+                    lost = f"LOST: {name} {number} begins at {low}, expected {start}: expired unread"
+                    place: dict[str, Any] = {"topic": topic, "partition": number, "offset": start}
+                    worker.log(STAGE, lost, level=logging.ERROR, **place)
                 part.next[topic] = part.safe[topic] = max(start, low)
 
     def _seek(self, assignment: set[TP]) -> dict[TP, int]:
@@ -277,7 +278,8 @@ class TagWorker:
                     part.take(self._judged(entry, raw, part.number), raw, record.timestamp)
                 part.took(topic, record.offset, record.timestamp)
         for instrument, seq in part.sequencer.restarted.items():
-            worker.log(STAGE, SERIES_ANEW.format(instrument=instrument, seq=seq))
+            text = SERIES_ANEW.format(instrument=instrument, seq=seq)
+            worker.log(STAGE, text, level=logging.WARNING, instrument=instrument, seq=seq)
             self.series_anew += 1
         part.sequencer.restarted.clear()
         part.drain()
@@ -305,6 +307,8 @@ class TagWorker:
                 STAGE,
                 f"partition_mismatch: {entry.instrument} belongs on partition {home}, came on {partition}; "
                 f"{self.mismatches + 1} so far: do all producers hash keys with murmur2?",
+                level=logging.WARNING,
+                **logs.identity(entry),
             )
         self.mismatches += 1
         return RefusedEntry(
@@ -373,6 +377,10 @@ class TagWorker:
                     STAGE,
                     f"FOREIGN WRITER: journal {part.number}: expected offset {part.journal_end}, got "
                     f"{acknowledged.offset}; no more snapshots of it until this worker is started again",
+                    level=logging.ERROR,
+                    topic="journal",
+                    partition=part.number,
+                    offset=acknowledged.offset,
                 )
             part.journal_end = acknowledged.offset + 1
             if frame.safe is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from streams import logs
 from streams.settings import Settings
 
 SECONDS = 20.0
@@ -18,19 +19,21 @@ class Expired(RuntimeError):
     """What has to be read is no longer on the broker."""
 
 
-def consumer(settings: Settings, name: str) -> Consumer:
-    """Return a consumer that commits nothing."""
+def consumer(settings: Settings, name: str, **more: Any) -> Consumer:
+    """Return a consumer that commits nothing; `more`: properties on top."""
     return Consumer(
         settings.confluent(
             **{
-                "group.id": f"{settings.group(name)}-reader",
+                "group.id": f"{settings.group('reader')}-{name}",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",  # a place that is gone is an error, never silently another one
                 "fetch.wait.max.ms": 50,
                 "fetch.queue.backoff.ms": 2,
                 "fetch.message.max.bytes": 16 * 1024 * 1024,
+                **more,
             }
-        )
+        ),
+        logger=logs.KAFKA,
     )
 
 

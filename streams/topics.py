@@ -20,6 +20,21 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 from streams.settings import Settings, SettingsError
 
 SECONDS: Final = 15.0
+STEP: Final = 1.0  # of asking again: a refusal is known long before the end
+
+# What is said of a group by a broker that has just started: it has yet to find out who looks after it.
+MOVING: Final = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
+
+NOT_LET: Final = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+)
+ADVICE: Final = "ask who administers the cluster for what `fairbook topics acls` lists"
 
 CONFIG: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -87,7 +102,7 @@ def create(settings: Settings) -> list[str]:
     Topics that are there stay as they are, and missing ones get as many partitions as those have.
     SettingsError where the cluster does not answer or does not let us.
     """
-    admin = _admin(settings)
+    admin = _Admin(settings)
     there = _partition_counts(admin)
     count = max(_counts_by_instrument(settings, there).values(), default=settings.partitions)
     new = [
@@ -105,14 +120,14 @@ def reach(settings: Settings) -> None:
 
     BrokerAway where it does not answer.
     """
-    _partition_counts(_admin(settings))
+    connect(settings)
 
 
 def delete(settings: Settings) -> None:
     """Deletes the topics of the settings' prefix, with what is in them. SettingsError without one."""
     if not settings.prefix:
         raise SettingsError("expected a prefix: topics without one are never deleted")
-    admin = _admin(settings)
+    admin = _Admin(settings)
     there = _partition_counts(admin)
     names = [name for spec in TOPICS if (name := settings.topic(spec.name)) in there]
     for future in admin.delete_topics(names, operation_timeout=SECONDS).values() if names else ():
@@ -125,7 +140,7 @@ def check(settings: Settings) -> list[Finding]:
     Partition counts come from metadata, which whoever may read a topic may ask for; a configuration that
     the cluster refuses to show is a note. SettingsError where the cluster does not answer.
     """
-    admin = _admin(settings)
+    admin = _Admin(settings)
     counts = _partition_counts(admin)
     names = [name for spec in TOPICS if (name := settings.topic(spec.name)) in counts]
     return judge(settings, counts, _configs(admin, names))
@@ -188,21 +203,63 @@ def _shown(values: Mapping[str, object]) -> str:
     return ", ".join(f"{key}={value}" for key, value in values.items())
 
 
-def _admin(settings: Settings) -> AdminClient:
-    # librdkafka logs a lost connection again and again; we say it once, as an error.
-    quiet = logging.Logger("fairbook.topics", level=logging.CRITICAL)
-    return AdminClient(settings.confluent(), logger=quiet)
+class _Admin(AdminClient):
+    """A client that keeps what librdkafka says of the connection.
+
+    librdkafka would log a lost one again and again; we say it once, as an error.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.said: list[KafkaError] = []
+        quiet = logging.Logger("fairbook.topics", level=logging.CRITICAL)
+        super().__init__(settings.confluent(error_cb=self.said.append), logger=quiet)
+
+    def refused(self) -> str | None:
+        """Return why the cluster does not let us in; None where it has not said so."""
+        self.poll(0)
+        properties = self.settings.properties
+        for error in self.said:
+            if error.code() == KafkaError._AUTHENTICATION:
+                who = f"{properties.get('sasl.username')} ({properties.get('sasl.mechanism')})"
+                where = f"sasl.password in {self.settings.properties_file}"
+                return f"the broker refuses to log in {who}: is {where} right? It said: {error.str()}"
+            if error.code() == KafkaError._SSL:
+                file = properties.get("ssl.ca.location", "not given: the system's authorities")
+                return (
+                    f"no TLS connection to the broker: does ssl.ca.location ({file}) hold the authority of "
+                    f"its certificate, and is the certificate for this address? It said: {error.str()}"
+                )
+        return None
 
 
-def _partition_counts(admin: AdminClient) -> dict[str, int]:
-    try:
-        topics = admin.list_topics(timeout=SECONDS).topics
-    except KafkaException as error:
-        raise BrokerAway(
-            f"the broker does not answer within {SECONDS:.0f} s ({_reason(error)}):"
-            " is the address right, and the log-in?"
-        ) from None
-    return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
+def connect(settings: Settings) -> AdminClient:
+    """Returns a client of the cluster, which has answered it.
+
+    BrokerAway where it does not answer; SettingsError, in one line, where it does not let us in.
+    """
+    admin = _Admin(settings)
+    _partition_counts(admin)
+    return admin
+
+
+def _partition_counts(admin: _Admin) -> dict[str, int]:
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            topics = admin.list_topics(timeout=STEP).topics
+        except KafkaException as error:
+            refused = admin.refused()
+            if refused is not None:
+                raise SettingsError(refused) from None
+            if time.monotonic() < deadline:
+                continue
+            said = admin.said[-1].str() if admin.said else reason(error)
+            raise BrokerAway(
+                f"the broker does not answer within {SECONDS:.0f} s ({said}):"
+                " is the address right, and security.protocol?"
+            ) from None
+        return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
 
 
 def _create(admin: AdminClient, new: list[NewTopic]) -> Iterator[str]:
@@ -212,13 +269,11 @@ def _create(admin: AdminClient, new: list[NewTopic]) -> Iterator[str]:
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else was faster
                 continue
-            raise SettingsError(
-                f"topic {name} could not be created ({_reason(error)}): ask who administers the cluster"
-            ) from None
+            raise SettingsError(f"topic {name} could not be created: {reason(error)}") from None
         yield name
 
 
-def _wait_until_seen(admin: AdminClient, names: list[str]) -> None:
+def _wait_until_seen(admin: _Admin, names: list[str]) -> None:
     """A topic exists when the controller says so, and can be used when a broker has heard of it."""
     deadline = time.monotonic() + SECONDS
     while missing := set(names) - _partition_counts(admin).keys():
@@ -236,12 +291,17 @@ def _configs(admin: AdminClient, names: list[str]) -> dict[str, Config | Refused
         try:
             entries = future.result()
         except KafkaException as error:
-            configs[resource.name] = Refused(_reason(error))
+            configs[resource.name] = Refused(reason(error))
         else:
             configs[resource.name] = {key: str(entry.value) for key, entry in entries.items()}
     return configs
 
 
-def _reason(error: KafkaException) -> str:
-    reason: KafkaError = error.args[0]
-    return reason.str()
+def reason(error: KafkaException) -> str:
+    """Returns what the cluster said, without librdkafka's wrapping, and what to do where it says no."""
+    return explained(error.args[0])
+
+
+def explained(error: KafkaError) -> str:
+    """Returns the error's text, and what to do where it says no."""
+    return f"{error.str()}: {ADVICE}" if error.code() in NOT_LET else error.str()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
-import sys
 import time
-import traceback
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -17,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from streams import topics
+from streams import acls, logs, topics
 from streams.settings import Settings
 from streams.snapshots import Snapshots
 
@@ -29,9 +28,7 @@ ASK_SECONDS = 3.0  # before a group is joined again: while a broker comes back n
 MEMBER_SECONDS = 10.0  # more than the session time-out, after which a group forgets a dead member
 
 
-def log(stage: str, message: str) -> None:
-    """Write one line to stderr (Faust redirects print)."""
-    print(f"{time.strftime('%H:%M:%S')} {stage}: {message}", file=sys.__stderr__, flush=True)
+log = logs.say
 
 
 def slot_name(settings: Settings, stage: str, slot: int) -> str:
@@ -80,8 +77,14 @@ def running(settings: Settings, stage: str) -> dict[int, str]:
 
 def leave(stage: str, message: str) -> NoReturn:
     """End a worker that cannot start as it was asked to (status 1): starting it again would not help."""
-    print(f"fairbook worker {stage}: {message}", file=sys.stderr)
-    sys.exit(1)
+    logs.refuse(stage, message)
+
+
+def check_topics(settings: Settings, stage: str) -> None:
+    """Leave (status 1) if the topics are wrong."""
+    errors = [finding for finding in topics.check(settings) if finding.level == "error"]
+    if errors:
+        leave(stage, "; ".join(f"topic {finding.topic} {finding.text}" for finding in errors))
 
 
 def snapshot_store(settings: Settings, stage: str) -> Snapshots:
@@ -90,25 +93,16 @@ def snapshot_store(settings: Settings, stage: str) -> Snapshots:
     Its folder is named after the journal's id on the cluster: of a journal that was deleted and made again,
     or of another cluster, no snapshot can be taken for ours.
     """
-    errors = [finding for finding in topics.check(settings) if finding.level == "error"]
-    if errors:
-        leave(stage, "; ".join(f"topic {finding.topic} {finding.text}" for finding in errors))
+    acls.require(settings, stage)
+    check_topics(settings, stage)
     name = settings.topic("journal")
-    admin = AdminClient(settings.confluent())
+    admin = AdminClient(settings.confluent(), logger=logs.KAFKA)
     described = admin.describe_topics(TopicCollection([name]), request_timeout=20)[name].result()
     identity = str(described.topic_id).replace("/", "_").replace("+", "-")
     try:
         return Snapshots(settings.snapshots, f"{name}-{identity}", stage, lambda line: log(stage, line))
     except ValueError as error:
         leave(stage, f"snapshots {settings.snapshots}: expected a folder or a URL such as s3://...: {error}")
-
-
-# A broker that has just started has yet to find out who looks after a group.
-MOVING = (
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-)
 
 
 class Membership:
@@ -126,7 +120,7 @@ class Membership:
         self.instance = slot_name(settings, stage, slot)
         self.member = ""
         self._path = settings.state / f"{self.instance}.member"
-        self._admin = AdminClient(settings.confluent())
+        self._admin = AdminClient(settings.confluent(), logger=logs.KAFKA)
 
     def holder(self, seconds: float = 20.0) -> str | None:
         """Return the id of the member that holds the slot, None if nobody does. Blocks on the broker."""
@@ -139,7 +133,7 @@ class Membership:
                 code = error.args[0].code()
                 if code == KafkaError.GROUP_ID_NOT_FOUND:
                     return None
-                if code not in MOVING or time.monotonic() > deadline:
+                if code not in topics.MOVING or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
                 continue
@@ -227,6 +221,6 @@ def die(stage: str, app: faust.App | None = None) -> None:
     """
     if app is not None and app.should_stop:
         return
-    traceback.print_exc(file=sys.__stderr__)
-    log(stage, f"stopped at the error above (status {ERROR}); what was not acknowledged will be read again")
+    text = f"stopped at an error (status {ERROR}); what was not acknowledged will be read again"
+    log(stage, text, level=logging.ERROR, error=True)
     os._exit(ERROR)

@@ -1,4 +1,29 @@
-"""Whether a maker keeps more of the spread from clients than other makers do: a seeded block bootstrap."""
+"""Whether a maker keeps more of the spread from clients than other makers do: a seeded block bootstrap.
+
+Everything that a second implementation needs, which SPEC.md leaves open:
+
+1. Fills. Of one instrument and trading day, the measured trades (see `spread_quality`) in which a client
+   aggressed and whose 60 s realised spread is known: *ours* where an account of role affiliated_mm rested, of
+   that account alone; *theirs* where one of role market_maker did, all together. Roles are those at the
+   trade. They count as they stand before the first entry with a `ts` beyond T = the day's end + 60 s (or at
+   the recording's end): a bust or correction that comes later changes no alert.
+2. Values. Each fill has its quantity q (1e-8 base) and its realised spread r (1e-6 bps, rounded half to
+   even): mean = sum(r q) / sum(q), exact. Nothing is said with fewer than `min_fills` fills of either.
+3. Blocks. A block is 300 s of Unix time, from a multiple of 300 s on; a fill lies in that of the instrument's
+   time at it. k = the number of blocks in which either has a fill, numbered 0 .. k-1 in order of time.
+4. Chance. The seed is the alert's id, 32 hex digits. The words w(0), w(1), ... are 64-bit unsigned integers,
+   big-endian, eight of each BLAKE2b digest of 64 bytes over the ASCII text "SEED N", N = 0, 1, 2, ...
+5. Draws. There are 1,000; draw d (0 .. 999) takes k blocks with replacement: floor(w(d k + i) k / 2^64) for
+   i = 0 .. k-1, the fills of both makers in a block together. Its value is the mean of ours less the mean of
+   theirs over the fills drawn, exact; without a fill of one of them it is below every other value.
+6. Bound. The lower 99 % bound is the 10th smallest of the 1,000 values (the percentile method).
+7. Alert iff mean of ours - mean of theirs > `realised_excess_bps`, and the bound > 0: exact, on fractions. In
+   the alert's measures means and bound are rounded half to even to 1e-6 bps.
+
+Why 300 s: horizons of 60 s overlap, so fills within a minute share most of what the price did; five times
+that leaves little between blocks, and a day still has 288. Source: Kuensch 1989, The jackknife and the
+bootstrap for general stationary observations (secondary); SPEC.md L2.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +61,7 @@ def compare(ours: Blocks, others: Blocks, *, excess: int, min_fills: int, seed: 
     """Compare a maker's fills with other makers', both by block of time; None with too few of either.
 
     It exceeds if the difference of the quantity-weighted means is above `excess` (1e-6 bps) and the lower
-    99 % bound of that difference is above 0, both by cross-multiplication. Bound: 1,000 times as many blocks
-    as there are (with a fill of either) are drawn with replacement, both makers' fills of a block together,
-    and the 10th smallest difference of means counts; a draw without fills of one of them counts as the least.
-
-    Blocks are 5 minutes of the clock: horizons of 60 s overlap, so fills within a minute share most of what
-    the price did; five times that leaves little between blocks, and a day still has 288. Source: Kuensch
-    1989, The jackknife and the bootstrap for general stationary observations (secondary); SPEC.md L2.
+    99 % bound of that difference is above 0 (points 2 to 7 above), both by cross-multiplication.
     """
     mine, theirs = _total(ours.values()), _total(others.values())
     if mine.fills < max(min_fills, 1) or theirs.fills < max(min_fills, 1):

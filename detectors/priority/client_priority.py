@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 MAX_JUDGED = 20_000  # fills with harm whose cures a bust can still take back, an instrument
+MAX_TOTALS = 100_000  # client orders a day whose harm by fills no longer kept is added up each for itself
 
 
 class Harmed(msgspec.Struct):
@@ -89,9 +90,11 @@ class Day(msgspec.Struct):
     gateway_overtakes: int = 0
     exempt: dict[str, int] = {}
     revision: int = 0
-    # of fills no longer kept: how many, their pairs, and by client order harm left and greatest quantity
+    # of fills no longer kept: how many, their pairs, and by client order harm left and greatest quantity;
+    # `settled`: the totals of the orders that were the first of too many
     fills: int = 0
     pairs: int = 0
+    settled: int = 0
     left: dict[str, int] = {}
     peak: dict[str, int] = {}
 
@@ -134,8 +137,10 @@ class ClientPriority(Rule):
     counted as exempt either. An untriggered stop without a limit is no market order: neither harmed nor
     exempt. A retraction by cure is said at the cure; if that cure is busted, the alert returns. A corrected
     fill is judged with the book just before its old seq, cured by what has come since, and degraded where
-    that book is no longer known (2,000 changes back). A fill without an account has its order's. Without a
-    tick size the smallest price step (1e-8) stands for it. An auction match is `not_continuous`.
+    that book is no longer known (2,000 changes back). A day's total of a client order is exact within 100,000
+    such orders: one harmed again after so many others may count beyond its size. A fill without an account
+    has its order's. Without a tick size the smallest price step (1e-8) stands for it. An auction match is
+    `not_continuous`.
 
     Misses: auctions; orders still at a gateway (counted as `gateway_overtakes`); exposure in another
     instrument; engines that are not price-time (the mode switches itself off and says so); an affiliate that
@@ -263,6 +268,8 @@ class ClientPriority(Rule):
             for pair in judged.harmed:
                 day.left[pair.order_id] = day.left.get(pair.order_id, 0) + pair.left
                 day.peak[pair.order_id] = max(day.peak.get(pair.order_id, 0), pair.peak)
+            for order_id in oldest_beyond(day.left, MAX_TOTALS):
+                day.settled += min(day.left.pop(order_id), day.peak.pop(order_id))
 
     # ---- judging ------------------------------------------------------------------------------------
 
@@ -660,7 +667,7 @@ class ClientPriority(Rule):
                 fills_judged=count.fills_judged,
                 fills_with_harm=count.fills + len(fills),
                 pairs_with_harm=count.pairs + sum(len(judged.harmed) for judged in fills),
-                harm_left=sum(min(total, peak[order_id]) for order_id, total in left.items()),
+                harm_left=count.settled + sum(min(total, peak[order_id]) for order_id, total in left.items()),
                 undecided_qty=count.undecided_qty,
                 gateway_overtakes=count.gateway_overtakes,
                 exempt=dict(sorted(count.exempt.items())),

@@ -22,7 +22,12 @@ def sql(
     lake: Lake = None,
     state: State = None,
 ) -> None:
-    """Query the lake. Plain `duckdb` on its catalog.duckdb sees the same, also while landing goes on."""
+    """Query the lake. Plain `duckdb` on its catalog.duckdb sees the same, also while landing goes on.
+
+    Needs to read the lake, not to write to it. Queries see no file but the lake's and write none; they may
+    make temporary tables, views and macros. Times are UTC, and DuckDB's settings are fixed: ask for
+    `ts at time zone 'Asia/Hong_Kong'`.
+    """
     from streams import query as lake_query
 
     if csv and json:

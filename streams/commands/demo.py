@@ -59,7 +59,10 @@ def _run(
             with running(there) as workers:
                 console.print("three workers run: tag, detect, land", style="dim")
                 if hyperliquid is not None:
-                    feeding.hyperliquid(there, Path(hyperliquid), "by_block", None, rulebook_text(None))
+                    from streams.sources import hyperliquid as source
+
+                    capture = source.read(Path(hyperliquid), "by_block")
+                    feeding.captured(there, capture, "hyperliquid by_block", None, rulebook_text(None))
                 else:
                     labels = _simulate(there, seed, events).labels
                 wait_until_landed(there, workers, console)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from schemas import codec
 from schemas.events import SOURCE_TOPICS, Topic
@@ -76,39 +76,31 @@ def _times(data: bytes) -> list[int]:
     return [codec.place_of(data).ts or 0]
 
 
-def hyperliquid(settings: Settings, folder: Path, copy: str, to: Path | None, rulebook_text: str) -> int:
-    """Publish the Hyperliquid capture, or write it as a recording. Returns the records."""
-    from streams.sources import hyperliquid as source
+class Capture(Protocol):
+    """What a source has read of another venue; CONTRIBUTING.md says what each part must be."""
 
-    capture = source.read(folder, copy)
-    records = _counted(capture.records, capture.total, f"hyperliquid {copy}")
-    count = _deliver(settings, records, capture.reference_toml, to, rulebook_text, folder.name)
+    @property
+    def total(self) -> int:
+        """How many records there will be."""
+
+    @property
+    def records(self) -> Records:
+        """The records, in the order of their `seq` within each instrument."""
+
+    @property
+    def reference_toml(self) -> str:
+        """Who is who, as the text of a `reference.toml`."""
+
+    def notes(self) -> Sequence[str]:
+        """What a reader of the findings should know, once all records are read."""
+
+
+def captured(settings: Settings, capture: Capture, what: str, to: Path | None, rulebook_text: str) -> int:
+    """Publish what a source has read, or write it as a recording. Returns the records."""
+    records = _counted(capture.records, capture.total, what)
+    count = _deliver(settings, records, capture.reference_toml, to, rulebook_text, what)
     for note in capture.notes():
         _say(f"note: {note}")
-    return count
-
-
-def hyperliquid_fills(settings: Settings, path: Path, to: Path | None, rulebook_text: str) -> int:
-    """Publish the fills of the chain's coins, or write them as a recording. Returns the records."""
-    from streams.sources import hyperliquid_fills as source
-
-    capture = source.read(path)
-    records = _counted(capture.records, capture.total, "hyperliquid fills")
-    count = _deliver(settings, records, capture.reference_toml, to, rulebook_text, path.name)
-    for note in capture.notes():
-        _say(note)
-    return count
-
-
-def binance(settings: Settings, path: Path, to: Path | None, rulebook_text: str) -> int:
-    """Publish a capture of Binance USD-M futures, or write it as a recording. Returns the records."""
-    from streams.sources import binance as source
-
-    capture = source.read(path)
-    records = _counted(capture.records, capture.total, "binance")
-    count = _deliver(settings, records, capture.reference_toml, to, rulebook_text, path.name)
-    for note in capture.notes():
-        _say(note)
     return count
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from streams import settings as places
-from streams.commands.options import Http, Snapshots, State, connected, settings_without_broker
+from streams.commands.options import Http, LogFormat, Snapshots, State, connected, settings_without_broker
 from streams.settings import Settings
 from streams.supervision import TRY_AGAIN
 from streams.text_table import console
@@ -100,6 +100,7 @@ def worker(
     ] = None,
     snapshots: Snapshots = None,
     http: Http = None,
+    log_format: LogFormat = None,
 ) -> None:
     """Run one worker until it is told to stop (SIGTERM, Ctrl-C); any number of a kind share the partitions.
 
@@ -112,10 +113,13 @@ def worker(
     """
     from confluent_kafka import KafkaException
 
+    from streams import logs
     from streams.topics import BrokerAway
 
+    settings = places.placed(settings, slot, snapshots)
+    logs.setup(settings.log_format, stage, settings.slot)
     try:
-        _run(places.placed(settings, slot, snapshots), stage)
+        _run(settings, stage)
     except (BrokerAway, KafkaException, OSError) as error:
         print(f"fairbook: {error}", file=sys.stderr)
         raise typer.Exit(TRY_AGAIN) from None
@@ -144,6 +148,7 @@ def up(
     land: Count = 1,
     snapshots: Snapshots = None,
     http: Http = None,
+    log_format: LogFormat = None,
     patience: Annotated[
         float, typer.Option(min=1, help="Seconds without an answer until a worker is killed.")
     ] = 15.0,
@@ -153,9 +158,10 @@ def up(
     With --http HOST:PORT the workers answer at PORT, PORT + 1, ...: tag's first, then detect's, then land's.
     Ends with status 1 if a worker says that its configuration is wrong. Their logs: STATE/log.
     """
-    from streams import supervisor
+    from streams import logs, supervisor
 
     settings = places.placed(settings, None, snapshots)
+    logs.setup(settings.log_format, supervisor.NAME)
     raise typer.Exit(supervisor.run(settings, {"tag": tag, "detect": detect, "land": land}, patience))
 
 
@@ -168,14 +174,27 @@ def down(settings: Settings) -> None:
 
 
 @connected
-def status(settings: Settings) -> None:
-    """How far each worker is behind, and what the lake holds: events, refused records, findings, alerts."""
-    from streams import status as reports
-    from streams import text_table
+def status(
+    settings: Settings, json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+) -> None:
+    """How each worker is and how far behind; what the lake holds: events, refused records, findings, alerts.
 
-    screen = console()
-    for table in reports.tables(settings):
-        text_table.show(screen, table)
+    Works when workers, broker or lake are away, and says so; exit status 1 if the broker does not answer.
+    """
+    from streams import overview, overview_tables, text_table
+
+    found = overview.look(settings)
+    if json:
+        from schemas import codec
+
+        print(codec.encode(found).decode())
+    else:
+        screen = console()
+        for table in overview_tables.tables(found):
+            text_table.show(screen, table)
+    if found.broker is not None:
+        print(f"fairbook: {found.broker}", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 @connected

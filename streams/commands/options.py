@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from rich.progress import (
 from rich.text import Text
 
 from streams import settings as places
+from streams.kafka_properties import exposed
 from streams.settings import Settings
 
 _CLUSTER = "Where the pipeline is"
@@ -94,6 +96,15 @@ Http = Annotated[
     ),
 ]
 
+LogFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--log-format",
+        envvar=places.LOG_FORMAT,
+        metavar="text|json",
+        help="Log lines for people or for programs, which get the identity of the event concerned.",
+    ),
+]
 Snapshots = Annotated[
     str | None,
     typer.Option(
@@ -111,7 +122,10 @@ _SHARED = {
     "state": State,
     "lake": Lake,
 }
-_OWN = {"http"}  # settings of some commands: those declare the option, and find it in `settings`
+_OWN = {
+    "http",
+    "log_format",
+}  # settings of some commands: those declare the option, and find it in `settings`
 
 
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -122,7 +136,11 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapper(*arguments: Any, **values: Any) -> Any:
         where = {name: values.pop(name) for name in (*_SHARED, *_OWN & values.keys())}
-        return command(places.load(**where), *arguments, **values)
+        settings = places.load(**where)
+        if settings.properties_file is not None:
+            for sentence in exposed(settings.properties_file, settings.properties):
+                print(f"note: {sentence}", file=sys.stderr)
+        return command(settings, *arguments, **values)
 
     parameters = [
         item.replace(annotation=hints[name]) for name, item in own.parameters.items() if name != "settings"

@@ -77,8 +77,10 @@ def ingest_hyperliquid(
 ) -> None:
     """Publish order-level BTC data of Hyperliquid, with the reference data of the venue's own vaults."""
     from streams.commands import feeding
+    from streams.sources import hyperliquid as source
 
-    feeding.hyperliquid(settings, path, copy.value, to, rulebook_text(rulebook))
+    capture = source.read(path, copy.value)
+    feeding.captured(settings, capture, f"hyperliquid {copy.value}", to, rulebook_text(rulebook))
 
 
 @ingest.command("hyperliquid-fills")
@@ -91,8 +93,9 @@ def ingest_hyperliquid_fills(
 ) -> None:
     """Publish every fill of Hyperliquid's coins with both wallets: trades only, no orders, no quotes."""
     from streams.commands import feeding
+    from streams.sources import hyperliquid_fills as source
 
-    feeding.hyperliquid_fills(settings, path, to, rulebook_text(rulebook))
+    feeding.captured(settings, source.read(path), "hyperliquid fills", to, rulebook_text(rulebook))
 
 
 @ingest.command("binance")
@@ -107,8 +110,9 @@ def ingest_binance(
 ) -> None:
     """Publish best bid and offer and trades of Binance USD-M futures: no accounts, no orders."""
     from streams.commands import feeding
+    from streams.sources import binance as source
 
-    feeding.binance(settings, path, to, rulebook_text(rulebook))
+    feeding.captured(settings, source.read(path), "binance", to, rulebook_text(rulebook))
 
 
 @connected

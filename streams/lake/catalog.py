@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
-import shutil
-import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import duckdb
 
 from schemas.tables import TABLES
-from streams.lake import files, hidden
-from streams.lake.seeds import seed
+from streams.lake import files, hidden, stamp
+from streams.lake.seeds import Seed, seed
+from streams.lake.stamp import LakeError
 
 NAME = "catalog.duckdb"
 ZONE = "Asia/Hong_Kong"
@@ -38,8 +37,8 @@ def zone_of(rulebook_text: str) -> str:
     return str(zone)
 
 
-def publish(root: Path, zone: str = ZONE) -> Path:
-    """Write `catalog.duckdb` into the lake at `root` and return its path.
+def publish(root: Path, zone: str | None = None) -> Path:
+    """Write `catalog.duckdb` into the lake at `root` and return its path; `zone`: None: as it was.
 
     It may be moved with the lake and opened from anywhere (see `_PLACE`). Readers that have the old one open
     keep it.
@@ -48,12 +47,12 @@ def publish(root: Path, zone: str = ZONE) -> Path:
     files.make_folder(root)
     path = root / NAME
     unfinished = root / f"catalog.{os.getpid()}.unfinished"
-    with _alone(root):
-        first = seed(root)
+    with files.alone(root):  # one at a time: the last one must know all that is hidden
+        seeds = seed(root, zone)
         unfinished.unlink(missing_ok=True)
         with duckdb.connect(str(unfinished)) as connection:
             connection.execute("begin")  # each view by itself would wait for the disk
-            _define(connection, root, first, zone)
+            _define(connection, root, seeds, _zone(root))
             connection.execute("commit")
         if path.exists() and (root / hidden.FOLDER).is_dir():  # for `in_use`
             os.link(path, root / hidden.FOLDER / f"old-{time.time_ns()}-{os.getpid()}.duckdb")
@@ -62,15 +61,9 @@ def publish(root: Path, zone: str = ZONE) -> Path:
     return path
 
 
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Publish one at a time: the last one must know all that is hidden."""
-    descriptor = os.open(root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _zone(root: Path) -> str:
+    known = stamp.load(root)
+    return known.zone or ZONE if known else ZONE
 
 
 def in_use(root: Path, settle: float) -> bool:
@@ -98,7 +91,7 @@ def _locked(path: Path) -> bool:
     return False
 
 
-def _define(connection: duckdb.DuckDBPyConnection, root: Path, first: str, zone: str) -> None:
+def _define(connection: duckdb.DuckDBPyConnection, root: Path, seeds: dict[str, Seed], zone: str) -> None:
     quoted, quoted_zone = str(root).replace("'", "''"), zone.replace("'", "''")
     place = _PLACE.format(name=NAME, root=quoted)
     state = hidden.load(root)
@@ -109,15 +102,15 @@ def _define(connection: duckdb.DuckDBPyConnection, root: Path, first: str, zone:
         # lake's (two are attached to one session), there is no such file, and no wrong answer.
         connection.execute(
             f"create view {table} as select * exclude (filename) {f'replace ({json})' if json else ''} "
-            f"from read_parquet([{top} || '{first}', {top} || '*/*/*.parquet'], filename = true, "
+            f"from read_parquet([{top} || '{seeds[table].path}', {top} || '*/*/*.parquet'], "
+            f"filename = true, union_by_name = {str(seeds[table].mixed).lower()}, "
             f"hive_types = {{'date': date, 'hour': bigint}}) where {hidden.condition(state, table, top)}"
         )
-    scripts = resources.files("streams.lake").joinpath("views").iterdir()
-    for script in sorted(scripts, key=lambda path: path.name):
-        if script.name.endswith(".sql"):
-            connection.execute(script.read_text().replace("{zone}", quoted_zone))
+    for script in _scripts():
+        connection.execute(script.read_text(encoding="utf-8").replace("{zone}", quoted_zone))
     connection.execute(f"create macro lake_root() as '{quoted}'")
     connection.execute(f"create macro lake_zone() as '{quoted_zone}'")
+    connection.execute(f"create macro lake_edition() as '{_edition()}'")
 
 
 def connect(root: Path) -> duckdb.DuckDBPyConnection:
@@ -129,6 +122,7 @@ def connect(root: Path) -> duckdb.DuckDBPyConnection:
     path = root / NAME
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: expected a lake; the folder does not exist")
+    stamp.load(root)  # refuses one of a newer version
     if not path.exists():
         publish(root)
     try:
@@ -136,14 +130,15 @@ def connect(root: Path) -> duckdb.DuckDBPyConnection:
     except duckdb.IOException as error:
         if "lock" not in str(error):
             raise
-        publish(root, _zone_of_copy(path))  # somebody has it open to write, as plain `duckdb` does
+        publish(root)  # somebody has it open to write, as plain `duckdb` does
         return _open(path)
-    place, zone = _said(connection)
-    if place == str(root):
+    if _said(connection) == (str(root), _edition()):
         return connection
-    try:  # it has moved; only a session to which it is attached would miss it: see _PLACE
-        publish(root, zone)
-    except (OSError, duckdb.IOException):
+    # It has moved (only a session to which it is attached would miss it: see _PLACE), or an older version
+    # published it: it has not all of our views.
+    try:
+        publish(root)
+    except (OSError, duckdb.IOException, LakeError):  # a lake that we may only read
         return connection
     connection.close()
     return _open(path)
@@ -151,17 +146,25 @@ def connect(root: Path) -> duckdb.DuckDBPyConnection:
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(str(path), read_only=True)
-    connection.execute("set TimeZone = 'UTC'")  # what a person reads must not depend on the machine
+    if connection.sql("select current_setting('TimeZone')").fetchall() != [("UTC",)]:  # it may be locked
+        connection.execute("set global TimeZone = 'UTC'")  # what people read must not depend on the machine
     return connection
 
 
 def _said(connection: duckdb.DuckDBPyConnection) -> tuple[str, str]:
-    place, zone = connection.sql("select lake_root(), lake_zone()").fetchall()[0]
-    return str(place), str(zone)
+    try:
+        place, edition = connection.sql("select lake_root(), lake_edition()").fetchall()[0]
+    except duckdb.CatalogException:  # published before there was an edition
+        return "", ""
+    return str(place), str(edition)
 
 
-def _zone_of_copy(path: Path) -> str:
-    with tempfile.TemporaryDirectory(prefix="fairbook-") as folder:
-        copy = shutil.copyfile(path, Path(folder) / "copy.duckdb")
-        with duckdb.connect(str(copy), read_only=True) as connection:
-            return _said(connection)[1]
+def _edition() -> str:
+    """Return a digest of what makes the views: tables and scripts."""
+    text = [repr(sorted(TABLES.items())), *(path.read_text(encoding="utf-8") for path in _scripts())]
+    return hashlib.blake2b("\n".join(text).encode(), digest_size=8).hexdigest()
+
+
+def _scripts() -> list[Traversable]:
+    scripts = resources.files("streams.lake").joinpath("views").iterdir()
+    return sorted((path for path in scripts if path.name.endswith(".sql")), key=lambda path: path.name)

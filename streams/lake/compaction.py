@@ -6,24 +6,26 @@
 3. When nobody has an older catalog open, the inputs are deleted. DuckDB locks the catalog's file while it is
    open, so that can be asked (`catalog.in_use`); no time is guessed at.
 
-After a crash, outputs that were not published are removed. Only rows that a position covers are in files, so
-nothing that a restart of landing takes back is ever compacted. Limits: locks are seen among processes of one
+After a crash, outputs that were not published are removed. Only files that a position covers are merged, so
+nothing that a restart of landing takes back is ever compacted. Retention goes the same way, without outputs.
+Limits: locks are seen among processes of one
 machine (of a network folder: where its locks work); and a reader that keeps an old catalog open keeps the
 inputs on the disk.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import structs
 
 from schemas.tables import TABLES, schema
-from streams.lake import catalog, files, hidden
+from streams.lake import catalog, files, hidden, position, ranges
 
 LOOK = 15.0  # seconds between looks for files to merge
 SETTLE = 10.0  # seconds from opening a catalog's file to locking it, at most
@@ -33,15 +35,15 @@ FEWEST = 4  # files merged into one: larger ones are large enough
 OUTPUTS = 8  # files written in one step
 MAX_HIDDEN = 5_000  # then compaction waits for readers
 MAX_BYTES = 8 * 1024 * 1024  # of a step's inputs, compressed, about 200,000 rows: landing waits for it
-COVERS = b"fairbook.covers"  # in a file's metadata: the stems (topic-partition) it has rows of
+DATA = re.compile(r"(?P<stem>.+-\d+)-(?P<first>\d{20})-(?P<last>\d{20})-[0-9a-f]+")  # what landing wrote
 
 
 class Merge(msgspec.Struct, frozen=True):
-    """Files of one folder that become one; paths are below the table's folder."""
+    """Files of one folder that become one of the next level; paths are below the table's folder."""
 
     table: str
     inputs: list[str]
-    output: str
+    level: int
 
 
 class Compactor:
@@ -80,44 +82,58 @@ class Compactor:
         for table, names in self.state.paths.items():
             for name in names:
                 (self.root / table / name).unlink(missing_ok=True)
-        self._save(hidden.Hidden(self.state.number))  # a catalog that hides what is gone does no harm
+        # A catalog that hides what is gone does no harm.
+        self._save(structs.replace(self.state, paths={}))
 
     def _merge(self, merges: list[Merge]) -> None:
         paths = {table: list(names) for table, names in self.state.paths.items()}
         for merge in merges:
-            _write(self.root / merge.table, merge)
+            _write(self.root / merge.table, merge, self.state.number + 1)
             paths.setdefault(merge.table, []).extend(merge.inputs)
-        self._save(hidden.Hidden(self.state.number + 1, paths))
+        self._save(structs.replace(self.state, number=self.state.number + 1, paths=paths))
         self.publish()
+
+    def retire(self, chosen: Mapping[str, list[Path]]) -> None:
+        """Take files out of the tables, for good: they are deleted when nobody reads them any more."""
+        paths = {table: list(names) for table, names in self.state.paths.items()}
+        retired = dict(self.state.retired)
+        for table, gone in chosen.items():
+            paths.setdefault(table, []).extend(str(path.relative_to(self.root / table)) for path in gone)
+            retired[table] = ranges.merged([retired.get(table, {}), *map(ranges.of, gone)])
+        self._save(structs.replace(self.state, paths=paths, retired=retired))
+        self.publish()
+
+    def settled(self, table: str, landed: Mapping[tuple[str, int], int]) -> Iterator[Path]:
+        """Return a table's data files that count and that a position covers (`position.landed`)."""
+        covered = {f"{topic}-{number}": end for (topic, number), end in landed.items()}
+        top = self.root / table
+        gone = {top / name for name in self.state.paths.get(table, ())}
+        for path in sorted(top.glob("date=*/hour=*/*.parquet")):
+            if path in gone or path.name.startswith("seed-"):
+                continue
+            data = DATA.fullmatch(path.stem)
+            if data is None or int(data["last"]) < covered.get(data["stem"], 0):
+                yield path
 
     def _save(self, state: hidden.Hidden) -> None:
         hidden.save(self.root, state)
         self.state = state
 
     def _find(self) -> Iterator[Merge]:
-        found, room = 0, MAX_BYTES
+        found, room, landed = 0, MAX_BYTES, position.landed(self.root)
         for table in TABLES:
-            top = self.root / table
-            gone = {top / name for name in self.state.paths.get(table, ())}
-            for folder in sorted(top.glob("date=*/hour=*")):
-                by_level: dict[int, list[Path]] = {}
-                for path in sorted(folder.glob("*.parquet")):
-                    if path not in gone and not path.name.startswith("seed-"):
-                        by_level.setdefault(_level(path), []).append(path)
-                for level, paths in sorted(by_level.items()):
-                    many = MANY_LATER if level else self.many
-                    chosen, size = _small(paths, room) if len(paths) >= many else ([], 0)
-                    if len(chosen) >= min(many, FEWEST):
-                        yield _planned(table, top, chosen, self.state.number + 1, level + 1)
-                        found, room = found + 1, room - size
-                        if found == OUTPUTS:
-                            return
-
-
-def covers(path: Path) -> set[str]:
-    """Return the stems (topic-partition) a compacted file has rows of."""
-    metadata = pq.read_schema(path).metadata or {}
-    return set(metadata.get(COVERS, b"").decode().split())
+            by_level: dict[tuple[Path, int], list[Path]] = {}
+            for path in self.settled(table, landed):
+                by_level.setdefault((path.parent, _level(path)), []).append(path)
+            for (_folder, level), paths in sorted(by_level.items()):
+                many = MANY_LATER if level else self.many
+                chosen, size = _small(paths, room) if len(paths) >= many else ([], 0)
+                if len(chosen) >= min(many, FEWEST):
+                    names = [str(path.relative_to(self.root / table)) for path in chosen]
+                    yield Merge(table, names, level + 1)
+                    found, room = found + 1, room - size
+                    if found == OUTPUTS:
+                        return
 
 
 def _level(path: Path) -> int:
@@ -136,23 +152,12 @@ def _small(paths: list[Path], room: int) -> tuple[list[Path], int]:
     return chosen, total
 
 
-def _planned(table: str, top: Path, paths: list[Path], number: int, level: int) -> Merge:
-    names = [str(path.relative_to(top)) for path in paths]
-    digest = hashlib.blake2b("\n".join(names).encode(), digest_size=8).hexdigest()
-    output = paths[0].parent / f"{hidden.PREFIX}-{number}-{level}-{digest}.parquet"
-    return Merge(table, names, str(output.relative_to(top)))
-
-
-def _write(top: Path, merge: Merge) -> None:
+def _write(top: Path, merge: Merge, number: int) -> None:
     """Write the output, in journal order."""
-    tables: list[pa.Table] = []
-    stems: set[str] = set()
-    for name in merge.inputs:
-        path = top / name
-        # `journal-3` of `journal-3-<first>-<last>`
-        stems |= covers(path) if hidden.number(path) else {path.stem.rsplit("-", 2)[0]}
-        tables.append(pq.ParquetFile(path).read())
+    paths = [top / name for name in merge.inputs]
+    # Our columns first: an older version's file has null in what it does not have.
+    tables = [schema(merge.table).empty_table(), *(pq.ParquetFile(path).read() for path in paths)]
     order = [(column, "ascending") for column in ("partition", "offset", "index")]
-    merged = pa.concat_tables(tables).cast(schema(merge.table)).sort_by(order)
-    metadata = {**(merged.schema.metadata or {}), COVERS: " ".join(sorted(stems)).encode()}
-    files.write_parquet(top / merge.output, merged.replace_schema_metadata(metadata))
+    rows = pa.concat_tables(tables, promote_options="default").sort_by(order)
+    data = ranges.marked(rows, ranges.merged(map(ranges.of, paths)))
+    files.write_data(paths[0].parent, f"{hidden.PREFIX}-{number}-{merge.level}", data)

@@ -1,4 +1,4 @@
-"""Which files of the lake do not count: the inputs of a compaction, and outputs that are not published yet.
+"""Which files of the lake do not count: inputs of compaction, retired files, outputs not published yet.
 
 Every catalog says it in its views as constants, so that a file that does not count is never opened, and a
 reader sees one state of the lake for as long as it has that catalog open.
@@ -12,16 +12,22 @@ import msgspec
 
 from schemas import codec
 from streams.lake import files
+from streams.lake.ranges import ByStem
 
 FOLDER = "_compaction"
 PREFIX = "compacted"
 
 
 class Hidden(msgspec.Struct):
-    """Compactions up to `number` count; `paths`: files they replace, by table, below the table's folder."""
+    """Compactions up to `number` count.
+
+    `paths`: files that are replaced or retired, by table, below the table's folder; `retired`: the rows that
+    retention took away, by table and stem.
+    """
 
     number: int = 0
     paths: dict[str, list[str]] = {}
+    retired: dict[str, ByStem] = {}
 
 
 def load(root: Path) -> Hidden:

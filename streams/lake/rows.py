@@ -65,8 +65,10 @@ def refused(entry: RefusedEntry, position: Position) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def alert(alert: Alert, position: Position, run: str) -> tuple[Any, ...]:
-    """Return an alert's revision as a row of `alert_revisions`."""
+def alert(
+    alert: Alert, position: Position, run: str, version: str | None, build: str | None
+) -> tuple[Any, ...]:
+    """Return an alert's revision as a row of `alert_revisions`; version and build: of Fairbook."""
     return (
         alert.alert_id, alert.breach_id, alert.knowledge, alert.revision, alert.status, alert.status_reason,
         alert.rule, alert.instance, alert.version, alert.parameter_hash, alert.reference, alert.provenance,
@@ -76,7 +78,7 @@ def alert(alert: Alert, position: Position, run: str) -> tuple[Any, ...]:
         None if alert.harm_qty is None else parse(alert.harm_qty),
         None if alert.harm_notional is None else _notional(alert.harm_notional),
         alert.narrative, alert.dq_degraded, alert.late_reference, alert.ce_id, run,
-        position.partition, position.offset, position.index,
+        version, build, position.partition, position.offset, position.index,
     )  # fmt: skip
 
 

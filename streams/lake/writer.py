@@ -24,7 +24,9 @@ from schemas.journal import (
 )
 from schemas.metrics import ClientPriorityHarm, SpreadMinute
 from schemas.tables import to_arrow
-from streams.lake import catalog, files, rows
+from streams import build as fairbook
+from streams.lake import catalog, files, ranges, rows
+from streams.lake.position import Landed
 
 HOUR = 3_600_000_000_000
 MAX_ROWS = 100_000  # gathered before they are written: about 100 MB
@@ -34,8 +36,8 @@ Hour = int | None  # start of a UTC hour in ns / HOUR; None: resolved when writt
 class LakeWriter:
     """Gathers rows and writes them as files named after `stem`; one writer a (topic, partition).
 
-    Applies the journal rule, so an entry that two tag workers wrote lands once. `sequences` and `times` are
-    the state to go on from.
+    Applies the journal rule, so an entry that two tag workers wrote lands once. `sequences`, `times` and
+    `landed` (rows by table) are the state to go on from.
 
     Rows lie in the UTC hour of their own `ts`, but those whose `ts` does not say when they came (orders
     restated from long ago, refused records, marks without one, daily rows) lie with what was written then.
@@ -48,12 +50,16 @@ class LakeWriter:
         stem: str = "replay",
         sequences: Mapping[str, Sequence] | None = None,
         times: Mapping[str, int] | None = None,
+        landed: Mapping[str, int] | None = None,
     ) -> None:
         self.root = root
         self.run = run
+        self.version: str | None = fairbook.version()
+        self.build: str | None = fairbook.build()
         self.stem = stem
         self.sequences: dict[str, Sequence] = dict(sequences or {})
         self.times: dict[str, int] = dict(times or {})
+        self.landed: dict[str, int] = dict(landed or {})
         self.repeats = 0
         self._rows: dict[tuple[str, Hour], list[tuple[Any, ...]]] = {}
         self.gathered = 0
@@ -74,8 +80,9 @@ class LakeWriter:
         self._spill()  # the second pass has outputs only, and as many as the first
 
     def close(self) -> None:
-        """Write what is left, and the catalog."""
+        """Write what is left, how much it is, and the catalog."""
         self.flush(f"{self._files:06d}")
+        Landed(rows=self.landed).save(self.root, self.stem)
         catalog.publish(self.root, self.zone)
 
     def _spill(self) -> None:
@@ -87,7 +94,9 @@ class LakeWriter:
     def decided(self, position: Position, output: Output) -> None:
         """Turn an alert's revision or a metrics row into a row."""
         if isinstance(output, Alert):
-            self._add("alert_revisions", output.ts, rows.alert(output, position, self.run))
+            self._add(
+                "alert_revisions", output.ts, rows.alert(output, position, self.run, self.version, self.build)
+            )
         else:
             table, row = rows.metric(output, position, self.run)
             self._add(table, _metric_ts(output), row)
@@ -170,7 +179,7 @@ class LakeWriter:
     # ---- files --------------------------------------------------------------------------------------
 
     def flush(self, name: str) -> list[Path]:
-        """Write everything gathered to files called `<stem>-<name>.parquet`; return them."""
+        """Write everything gathered to files called `<stem>-<name>-<digest>.parquet`; return them."""
         written: list[Path] = []
         known = [hour for _table, hour in self._rows if hour is not None]
         latest = max(self.times.values(), default=0) // HOUR
@@ -181,9 +190,10 @@ class LakeWriter:
         for (table, hour), batch in sorted(gathered.items()):
             moment = datetime.fromtimestamp(hour * 3_600, UTC)
             folder = self.root / table / f"date={moment:%Y-%m-%d}" / f"hour={moment:%H}"
-            path = folder / f"{self.stem}-{name}.parquet"
-            files.write_parquet(path, to_arrow(table, batch))
-            written.append(path)
+            first = self.landed.get(table, 0)
+            self.landed[table] = first + len(batch)
+            data = ranges.marked(to_arrow(table, batch), {self.stem: [(first, self.landed[table])]})
+            written.append(files.write_data(folder, f"{self.stem}-{name}", data))
         self._rows.clear()
         self.gathered = 0
         self._files += 1

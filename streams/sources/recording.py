@@ -35,6 +35,7 @@ from streams.tagger import Tagger
 CHUNK = 1 << 18  # bytes read at a time
 NAME_ACCOUNTS = ("new", "restated", "rejected", "trade")  # what comes later may leave it out
 GAPS_TOLD = 20  # of an instrument, each with its line; the rest in one
+LINE_BYTES = 16_000_000  # what fits into one message
 SLICE = 256  # packed bytes unpacked at a time: no more than these are lost before a damaged place
 
 
@@ -90,30 +91,41 @@ def files(folder: Path) -> dict[Topic, Path]:
 def lines(path: Path, topic: Topic, faults: list[str] | None = None) -> Iterator[Line]:
     """Return a file's lines but blank ones.
 
-    Of a damaged or truncated packed file what can be read comes, the unfinished last line too, and `faults`
-    says `name:line: ...`, with the line where reading ended.
+    Of a damaged or truncated packed file what can be read comes, the unfinished last line too. A line of more
+    than LINE_BYTES, be it packed into few, is passed over. `faults` says `name:line: ...` of both.
     """
     number = 0
     broken: list[str] = []
     for number, data in enumerate(_split(_chunks(path, broken)), 1):
-        if data.strip():  # a blank line says nothing
+        if data is None:
+            if faults is not None:
+                faults.append(
+                    f"{path.name}:{number}: expected a line of at most {LINE_BYTES:,} bytes, it is longer; "
+                    "it is left out"
+                )
+        elif data.strip():  # a blank line says nothing
             yield Line(topic, number, data.rstrip(b"\r"))
     if faults is not None:
         faults.extend(f"{path.name}:{number}: {reason}; what comes after is lost" for reason in broken)
 
 
-def _split(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _split(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
+    """Return the lines of chunks; None for one that is too long, which is never in memory as a whole."""
     rest: list[bytes] = []
+    size = 0
     for chunk in chunks:
         first, *others = chunk.split(b"\n")
-        rest.append(first)
+        size += len(first)
+        if size <= LINE_BYTES:
+            rest.append(first)
+        else:
+            rest.clear()
         if others:
-            yield b"".join(rest)
+            yield b"".join(rest) if size <= LINE_BYTES else None
             yield from others[:-1]
-            rest = [others[-1]]
-    last = b"".join(rest)
-    if last:
-        yield last
+            rest, size = [others[-1]], len(others[-1])
+    if size:
+        yield b"".join(rest) if size <= LINE_BYTES else None
 
 
 def _chunks(path: Path, broken: list[str]) -> Iterator[bytes]:
@@ -247,7 +259,8 @@ class _Checker:
         self._take(sequencer)
         for fault in faults:
             file, line_number, reason = fault.split(":", 2)
-            self._tell("error", file, max(1, int(line_number)), reason.strip(), "pack it or copy it again")
+            remedy = "write its records on lines of their own" if "longer" in reason else "copy it again"
+            self._tell("error", file, max(1, int(line_number)), reason.strip(), remedy)
         self._summaries(directory)
 
     def _tell(self, severity: Severity, file: str, line: int, reason: str, remedy: str) -> None:

@@ -66,10 +66,10 @@ METERS: dict[str, Meter] = {
     "fairbook_redelivered_records": Meter("Records read a second time, and dropped", _PART, counter=True),
     "fairbook_frames_in_flight": Meter("Messages of the journal not yet acknowledged", _PART),
     # detect
-    "fairbook_alerts": Meter("Alert revisions decided", ("partition", "instance", "status"), counter=True),
+    "fairbook_alerts": Meter("Alert revisions decided", ("partition", "rule", "status"), counter=True),
     "fairbook_findings": Meter("Data quality findings decided", ("partition", "kind"), counter=True),
     "fairbook_rule_errors": Meter(
-        "Exceptions of rules; each is a finding, no event is lost", ("partition", "instance"), counter=True
+        "Exceptions of rules; each is a finding, no event is lost", ("partition", "rule"), counter=True
     ),
     "fairbook_metrics_rows": Meter(
         "Rows of the topic `metrics` decided", ("partition", "table"), counter=True
@@ -152,7 +152,7 @@ def _counts(part: Part) -> Iterator[Sample]:
     for name, label, counts in (
         ("fairbook_refused_records", "reason", tally.refused),
         ("fairbook_findings", "kind", tally.findings),
-        ("fairbook_rule_errors", "instance", tally.rule_errors),
+        ("fairbook_rule_errors", "rule", tally.rule_errors),
         ("fairbook_metrics_rows", "table", tally.metrics_rows),
         ("fairbook_landed_files", "table", tally.landed_files),
         ("fairbook_landed_bytes", "table", tally.landed_bytes),
@@ -160,7 +160,7 @@ def _counts(part: Part) -> Iterator[Sample]:
         for key, count in dict(counts).items():
             yield Sample(name, count, {**place, label: key})
     for (instance, status), count in dict(tally.alerts).items():
-        yield Sample("fairbook_alerts", count, {**place, "instance": instance, "status": status})
+        yield Sample("fairbook_alerts", count, {**place, "rule": instance, "status": status})
     if tally.landed_rows:
         yield Sample("fairbook_landed_rows", tally.landed_rows, place)
 

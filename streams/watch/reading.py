@@ -23,6 +23,8 @@ class Reason(StrEnum):
     SERIES_ANEW = "series_anew"
     RULE_FAILING = "rule_failing"
     COMPACTION_STOPPED = "compaction_stopped"
+    LAKE_FAILING = "lake_failing"
+    PARTITION_HELD = "partition_held"
     DISK_FULL = "disk_full"
     NOT_WRITABLE = "not_writable"
 

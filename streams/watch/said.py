@@ -76,6 +76,13 @@ def address(settings: Settings, stage: str, slot: int) -> Address | None:
         return None
 
 
+def known(settings: Settings, stage: str) -> list[int]:
+    """Return the slots of a stage whose workers have said where they answer; one that died still says so."""
+    start = f"{settings.group(stage)}-"
+    slots = [path.stem.removeprefix(start) for path in settings.state.glob(f"{start}*.http")]
+    return sorted(int(slot) for slot in slots if slot.isdigit())
+
+
 def ask(where: Address, seconds: float = ANSWER_SECONDS) -> Said:
     """Return what a worker says at /healthz, well or not. Raises OSError where it does not answer in time."""
     request = urllib.request.Request(f"{where.url}/healthz")

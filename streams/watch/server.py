@@ -8,6 +8,7 @@ stands in the state folder, in `<group>-<slot>.http`, so that `fairbook up` and 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import threading
@@ -23,6 +24,7 @@ from prometheus_client import CollectorRegistry, MetricsHandler, ProcessCollecto
 from prometheus_client.registry import Collector
 
 from schemas import codec
+from streams import logs
 from streams.lake import files
 from streams.settings import Settings, SettingsError
 from streams.watch.exposition import Exposition, State
@@ -114,9 +116,18 @@ class Watch:
         return time.monotonic() - self._beaten
 
     def _look_on(self) -> None:
-        self.look()
-        while not self._stop.wait(LOOK_SECONDS):
-            self.look()
+        """Look once a second; what goes wrong with that is told once, and is no trouble of the worker's."""
+        told = False
+        while True:
+            try:
+                self.look()
+            except Exception:
+                if not told and not self._stop.is_set():
+                    text = "looking at this worker failed; /healthz and /metrics may be out of date"
+                    logs.say(self.stage, text, level=logging.ERROR, error=True)
+                told = True
+            if self._stop.wait(LOOK_SECONDS):
+                return
 
     def said(self) -> Said:
         """Return what /healthz answers."""

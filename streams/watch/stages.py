@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
+from streams.watch.probe import Probe
 from streams.watch.reading import Part, Reading, Reason, Sample, Source, Trouble
 
 if TYPE_CHECKING:
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
     from streams.land_worker import LandWorker
     from streams.tag_worker import TagWorker
     from streams.transport import BatchConsumer, FetchState
-
-ASK_SECONDS = 5.0
-ANSWER_SECONDS = 2.0  # of a broker that is there
 
 
 def tag(worker: TagWorker) -> Reading:
@@ -76,31 +71,12 @@ def detect(worker: DetectWorker) -> Reading:
     return Reading(worker.ready, sources, parts, samples, [], max(heard, default=None))
 
 
-class Compaction:
-    """Time spent on compaction."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    @contextmanager
-    def step(self) -> Iterator[None]:
-        """Time a step."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds += time.monotonic() - began
-
-
 class Land:
-    """Reads a land worker; asks the broker for its topics now and then, which tells whether it is there."""
+    """Reads a land worker."""
 
     def __init__(self, worker: LandWorker) -> None:
         self.worker = worker
-        quiet = logging.Logger("fairbook.land.probe", level=logging.CRITICAL)
-        self._admin = AdminClient(worker.settings.confluent(), logger=quiet)
-        self._heard = time.time_ns()
-        self._asked = 0.0
+        self.probe = Probe(worker.settings)
 
     def __call__(self) -> Reading:
         worker = self.worker
@@ -117,28 +93,30 @@ class Land:
             gathered += part.writer.gathered
         samples = [
             Sample("fairbook_gathered_rows", gathered),
-            Sample("fairbook_compaction_seconds", worker.compaction.seconds),
+            Sample("fairbook_compaction_seconds", worker.upkeep.seconds),
         ]
-        troubles = []
-        compactor = worker.compactor
-        if compactor is None:
-            text = "an error stopped it: see the log; landing goes on"
-            troubles.append(Trouble(Reason.COMPACTION_STOPPED, text))
-        else:
+        compactor = worker.upkeep.compactor
+        if compactor is not None:
             hidden = sum(map(len, compactor.state.paths.values()))
             samples.append(Sample("fairbook_compactions", compactor.state.number))
             samples.append(Sample("fairbook_compacted_files_kept", hidden))
-        return Reading(worker.ready, sources, parts, samples, troubles, self._ask())
+        troubles = list(_land_troubles(worker))
+        return Reading(worker.ready, sources, parts, samples, troubles, self.probe.heard())
 
-    def _ask(self) -> int:
-        if time.monotonic() - self._asked >= ASK_SECONDS:
-            self._asked = time.monotonic()
-            try:
-                self._admin.list_topics(self.worker.settings.topic("journal"), timeout=ANSWER_SECONDS)
-                self._heard = time.time_ns()
-            except KafkaException:
-                pass
-        return self._heard
+
+def _land_troubles(worker: LandWorker) -> Iterator[Trouble]:
+    if worker.failure is not None:
+        yield Trouble(Reason.LAKE_FAILING, worker.failure)
+    if worker.held:
+        by = ", ".join(
+            f"{topic} {number}: process {pid}" for (topic, number), pid in sorted(worker.held.items())
+        )
+        yield Trouble(
+            Reason.PARTITION_HELD,
+            f"held by processes that are no more in the group, do they stand still? {by}",
+        )
+    if worker.upkeep.stopped:
+        yield Trouble(Reason.COMPACTION_STOPPED, "an error stopped it: see the log; landing goes on")
 
 
 def _known_end(worker: LandWorker, topic: str, number: int) -> int | None:

@@ -248,6 +248,11 @@ class Papers:
 def maker_market(seed: int, folder: Path) -> Path:
     """Write the recording of a seed and return its folder."""
     random = Random(f"makers {seed}")
+    return drawn_makers(random, random.choice((5, 15, 30, 60)), folder)
+
+
+def drawn_makers(random: Random, steps: int, folder: Path) -> Path:
+    """Write the recording that chance makes and return its folder."""
     makers = Makers(random)
-    makers.run(random.choice((5, 15, 30, 60)))
+    makers.run(steps)
     return write(folder, Papers(random, makers).write(), makers.records)

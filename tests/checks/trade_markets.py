@@ -6,11 +6,12 @@ a trading day; orders sweep, move and are prevented; fills are busted and correc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from maker_markets import maker_market
+from maker_markets import drawn_makers
 from presence import SECOND, write
 
 MIDNIGHT = 1_772_467_200 * SECOND  # in Hong Kong, 2026-03-03
@@ -63,6 +64,8 @@ presence_pct = "1"
 class Takers:
     """One recording in the making."""
 
+    resting, taking, taken = ACCOUNTS, ACCOUNTS, (1, 2, 5, 9)
+
     def __init__(self, random: Random) -> None:
         self.random = random
         self.ts = MIDNIGHT - random.choice((5, 65, 200)) * SECOND
@@ -85,12 +88,15 @@ class Takers:
             self.rest("restated")
         for _ in range(6):
             self.rest()
-        actions = (self.rest,) * 5 + (self.take,) * 6 + (
+        for _ in range(steps):
+            self.random.choice(self.doings())()
+            self.wait()
+
+    def doings(self) -> tuple[Callable[[], None], ...]:
+        """What happens, each as often as it is named."""
+        return (self.rest,) * 5 + (self.take,) * 6 + (
             self.move, self.cancel, self.cancel, self.prevented, self.off_book, self.bust, self.correct,
         )  # fmt: skip
-        for _ in range(steps):
-            self.random.choice(actions)()
-            self.wait()
 
     def wait(self) -> None:
         """Go on to a horizon of an earlier trade, or beside it, or a little, or back."""
@@ -112,26 +118,31 @@ class Takers:
     def rest(self, kind: str = "new") -> None:
         """An order that rests: a bid at 97 to 99.9, or an offer at 100.1 to 103; some are hidden."""
         side = self.random.choice(("buy", "sell"))
-        price = self.random.randint(9700, 9990) if side == "buy" else self.random.randint(10010, 10300)
+        account = self.random.choice(self.resting)
+        away = self.away(account)
+        price = 10_000 - away if side == "buy" else 10_000 + away
         self.count += 1
         name, lots = f"O{self.count}", self.random.choice((1, 2, 3, 7))
-        account = self.random.choice(ACCOUNTS)
         self.live[name] = [account, side, price, lots]
         self.put(
             "orders", exec_type=kind, order_id=name, account=account, side=side, price=f"{price / 100:.2f}",
             order_qty=str(lots), leaves_qty=str(lots), display_qty=self.random.choice((None,) * 8 + ("0",)),
         )  # fmt: skip
 
+    def away(self, _account: str) -> int:
+        """Cents from 100 at which an account's order rests."""
+        return self.random.randint(10, 300)
+
     def take(self) -> None:
         """An order takes one to many lots, from the best price on."""
         self.count += 1
         name, side = f"T{self.count}", self.random.choice(("buy", "sell"))
-        account = self.random.choice(ACCOUNTS)
+        account = self.random.choice(self.taking)
         self.put(
             "orders", exec_type="new", order_id=name, account=account, side=side, ord_type="market",
             time_in_force="ioc", order_qty="9",
         )  # fmt: skip
-        self.fills(name, account, side, self.random.choice((1, 2, 5, 9)))
+        self.fills(name, account, side, self.random.choice(self.taken))
 
     def fills(self, taker: str, account: str, side: str, lots: int) -> None:
         """Trades of an order that takes; a venue's quote may lie between them."""
@@ -219,8 +230,13 @@ class Takers:
 def trade_market(seed: int, folder: Path) -> Path:
     """Write the recording of a seed and return its folder."""
     random = Random(seed)
+    return drawn_takers(random, random.choice((10, 25, 40)), folder)
+
+
+def drawn_takers(random: Random, steps: int, folder: Path) -> Path:
+    """Write the recording that chance makes and return its folder."""
     takers = Takers(random)
-    takers.run(random.choice((10, 25, 40)))
+    takers.run(steps)
     reference = REFERENCE
     if random.random() < 0.4:
         start = random.choice(takers.moments or [takers.ts]) + random.choice((0, 1, 10)) * SECOND
@@ -230,6 +246,43 @@ def trade_market(seed: int, folder: Path) -> Path:
         if random.random() < 0.3:
             reference += f"recorded_at = {start + random.choice((-SECOND, 5 * SECOND))}\n"
     return write(folder, reference, takers.records)
+
+
+class Dear(Takers):
+    """Clients who take from makers, over a longer time: what makers keep is compared."""
+
+    resting, taking = ("MM-1", "MM-1", "MM-2", "IMM-1", "IMM-1"), ("C-1", "C-2", "C-3")
+    taken = (1, 1, 2, 5)
+
+    def __init__(self, random: Random) -> None:
+        super().__init__(random)
+        self.ts = MIDNIGHT - random.choice((30, 65, 700, 2_000)) * SECOND
+        self.seq = 0
+
+    def doings(self) -> tuple[Callable[[], None], ...]:
+        """Mostly makers who rest on both sides, and clients who take a little."""
+        return (self.rest,) * 7 + (self.take,) * 6 + (self.bust, self.correct, self.cancel)
+
+    def away(self, account: str) -> int:
+        """The independent maker is mostly nearer."""
+        return self.random.randint(10, 60) if account == "IMM-1" else self.random.randint(50, 300)
+
+    def wait(self) -> None:
+        """Now and then go on to another block of time, or to the day's last horizon, or beside it."""
+        last = MIDNIGHT + 60 * SECOND + self.random.choice((-1, 0, 1))
+        if self.ts < MIDNIGHT and self.random.random() < 0.03:
+            self.ts = last
+        elif self.random.random() < 0.1:
+            self.ts += self.random.choice((100, 290, 300)) * SECOND
+        else:
+            super().wait()
+
+
+def drawn_dear(random: Random, steps: int, folder: Path) -> Path:
+    """Write the recording that chance makes and return its folder."""
+    dear = Dear(random)
+    dear.run(steps)
+    return write(folder, REFERENCE, dear.records)
 
 
 OPERATED = """
@@ -256,7 +309,13 @@ recorded_at = {start}
 
 def affiliated_market(seed: int, folder: Path) -> Path:
     """Write a market of `maker_markets` whose makers belong to the operator, for own spreads."""
-    written = maker_market(seed, folder) / "reference.toml"
-    start = Random(seed).choice((0, 1_772_953_200, 1_774_746_000, 1_772_409_600)) * SECOND
+    random = Random(f"affiliated {seed}")
+    return drawn_affiliates(random, random.choice((5, 15, 30, 60)), folder)
+
+
+def drawn_affiliates(random: Random, steps: int, folder: Path) -> Path:
+    """Write the recording that chance makes and return its folder."""
+    written = drawn_makers(random, steps, folder) / "reference.toml"
+    start = random.choice((0, 1_772_953_200, 1_774_746_000, 1_772_409_600)) * SECOND
     written.write_text(written.read_text(encoding="utf-8") + OPERATED.format(start=start), encoding="utf-8")
     return folder

@@ -38,7 +38,7 @@ SETTLE_SECONDS = 120.0
 
 # What two ways of getting the same rows into a lake may differ in: where they stood, and who decided.
 PLACES = {"partition", "offset", "index", "place", "detail", "run", "date", "hour"}
-PLACES |= {"src_partition", "src_offset", "src_index"}
+PLACES |= {"src_partition", "src_offset", "src_index", "fairbook_version", "fairbook_build"}
 
 
 class Published(NamedTuple):
@@ -127,9 +127,17 @@ def replayed(folder: Path, lake: Path, rulebook: str = RULEBOOK) -> Said:
 class Pipeline:
     """Topics with a prefix, a state folder, a lake, and workers to be started, killed and stopped."""
 
-    def __init__(self, broker: str, folder: Path, prefix: str, *, partitions: int = PARTITIONS) -> None:
+    def __init__(
+        self,
+        broker: str,
+        folder: Path,
+        prefix: str,
+        *,
+        partitions: int = PARTITIONS,
+        lake: Path | None = None,
+    ) -> None:
         self.settings: Settings = load(
-            broker=broker, prefix=prefix, state=folder / "state", lake=folder / "lake",
+            broker=broker, prefix=prefix, state=folder / "state", lake=lake or folder / "lake",
             partitions=partitions, environment={},
         )  # fmt: skip
         topics.create(self.settings)

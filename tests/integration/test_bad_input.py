@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from pipeline import Pipeline, replayed, same, simulated
 
 from schemas import codec
-from streams import feed, status
+from streams import feed, overview, overview_tables
 
 ODD = "DOGE-USD"  # an instrument of its own for good records in odd dress; on partition 2 of 4
 HOUR = 3_600_000_000_000
@@ -148,7 +148,7 @@ def test_bad_input_stops_nothing_and_is_kept(broker: str, tmp_path: Path) -> Non
         }
         landed = pipeline.sql(f"select seq from orders where instrument = '{ODD}' order by seq")
         dressed = pipeline.sql(f"select extra from orders where instrument = '{ODD}' and extra is not null")
-        assert len(list(status.tables(pipeline.settings))) > 2
+        assert len(list(overview_tables.tables(overview.look(pipeline.settings)))) > 2
         [(told,)] = pipeline.sql("select count(*) from data_quality where place is not null")
         pipeline.stop()
 

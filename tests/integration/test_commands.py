@@ -27,7 +27,7 @@ def test_the_demo_finds_what_was_planted_and_leaves_nothing(kafka_libs: Path, tm
     assert said in demo.stdout
     for part in ("Did it see everything?", "Whose flow was it?", "What did the affiliated maker do", "next"):
         assert part in demo.stdout
-    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    left = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(tmp_path) not in left
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pipeline import Day, Pipeline, replayed, same, same_rows, simulated, wait_for
+from s3_store import BUCKET, store
 
 from streams import feed
 from streams.sources.simulator_faults import Faults
@@ -57,9 +59,14 @@ def compare(pipeline: Pipeline, day: Day, folder: Path) -> None:
 
 
 def test_partitions_move_under_load(broker: str, tmp_path: Path, day: Day) -> None:
-    """Workers join, are killed and not started again, leave, and come back: nothing lost, nothing doubled."""
+    """Workers join, are killed and not started again, leave, and come back: nothing lost, nothing doubled.
+
+    What they share is a store that any machine could reach: whoever takes over goes on from there.
+    """
     parts = pieces(day, 10)
-    with Pipeline(broker, tmp_path, "many.", partitions=8) as pipeline:
+    with store() as query, Pipeline(broker, tmp_path, "many.", partitions=8) as pipeline:
+        place = f"s3://{BUCKET}/snapshots?{query}"
+        pipeline.settings = pipeline.workers.settings = replace(pipeline.settings, snapshots=place)
         publisher = feed.Feed(pipeline.settings)
 
         def publish(count: int) -> None:
@@ -92,6 +99,12 @@ def test_partitions_move_under_load(broker: str, tmp_path: Path, day: Day) -> No
         compare(pipeline, day, tmp_path)
         taken = sum(path.read_text().count("ready in") for path in pipeline.workers.folder.glob("*.log"))
         print(f"{taken} times a worker's share of the partitions changed")
+        resumed = [
+            re.findall(r"resumed (.*)", pipeline.workers.log(f"detect-{n}").read_text()) for n in (1, 2)
+        ]
+        print(f"slots 1 and 2 went on from others' snapshots: {resumed}")
+        assert all(any(" at " in line for line in lines) for lines in resumed)
+        assert not (pipeline.settings.state / "snapshots").exists()
         pipeline.stop()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -20,6 +22,13 @@ from streams.watch.exposition import METERS
 
 # Told only when a rule raises, which none does here: tests/unit/test_watch.py has it.
 NOT_HERE = {"fairbook_rule_errors"}
+INFRA = Path(__file__).resolve().parents[2] / "infra"
+DASHBOARD = "\n".join(
+    target["expr"] + " "
+    for panel in json.loads((INFRA / "grafana" / "fairbook.json").read_text())["panels"]
+    for target in panel["targets"]
+)
+ALERTS = (INFRA / "prometheus" / "alerts.yaml").read_text()
 Values = dict[str, dict[tuple[tuple[str, str], ...], float]]
 
 
@@ -81,7 +90,7 @@ def test_metrics_and_health_say_what_was_done(broker: str, tmp_path: Path) -> No
             assert total(found, "fairbook_lag_messages") == 0
         kinds = Counter((alert.instance, alert.status) for alert in alerts if alert.rule != "data_quality")
         for (instance, status), count in kinds.items():
-            assert total(values["detect"], "fairbook_alerts_total", instance=instance, status=status) == count
+            assert total(values["detect"], "fairbook_alerts_total", rule=instance, status=status) == count
         findings = Counter(str(a.measures["kind"]) for a in alerts if a.rule == "data_quality")
         for kind, count in findings.items():
             assert total(values["detect"], "fairbook_findings_total", kind=kind) == count
@@ -94,6 +103,11 @@ def test_metrics_and_health_say_what_was_done(broker: str, tmp_path: Path) -> No
 
         names = {name.removesuffix("_total") for found in values.values() for name in found}
         assert names >= METERS.keys() - NOT_HERE, METERS.keys() - names
+        shown = set().union(*values.values()) | {f"{name}_total" for name in NOT_HERE}
+        asked = set(re.findall(r"\b(?:fairbook|process)_[a-z_]+(?=[{\[ )])", DASHBOARD + ALERTS))
+        print(f"dashboard and alerts ask for {len(asked)} names of the {len(shown)} that are shown")
+        assert len(asked) > 20
+        assert asked <= shown, asked - shown
 
         for stage in STAGES:
             address = where(pipeline, stage)

@@ -11,11 +11,17 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import soundness
+
+from detectors.registry import PARAMETERS
+from detectors.rulebook import Rulebook
 from detectors.runner import Output, Runner
 from schemas.alerts import Alert
 from schemas.decimals import parse, text
@@ -325,6 +331,22 @@ def rulebook_toml(case: Case) -> str:
     return "\n".join(lines) + "\n"
 
 
+@contextmanager
+def rulebooks_read_once() -> Iterator[None]:
+    """Parse each rulebook's text once: the same few are read for every run."""
+    original = Rulebook.parse
+
+    @lru_cache(maxsize=128)
+    def parse(text: str) -> Rulebook:
+        return original(text, PARAMETERS)
+
+    Rulebook.parse = lambda text, _registry: parse(text)  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        Rulebook.parse = original  # type: ignore[method-assign]
+
+
 # ---- running --------------------------------------------------------------------------------------------
 
 
@@ -472,11 +494,21 @@ class Comparison:
         self._execution_days()
         self._same("refused records", dict(case.data.get("refused", {})), dict(outcome.refused))
         self._same("faults", case.data.get("faults", []), outcome.faults)
+        self._sound()
 
     def _same(self, what: str, expected: object, got: object) -> None:
         self.compared += 1
         if expected != got:
             self.differences.append(f"{what}: expected {expected}, got {got}")
+
+    def _sound(self) -> None:
+        """Each revision rests on the case's records, and its ids are those of what it says."""
+        records = soundness.records(self.case.lines)
+        rulebook = soundness.parsed(rulebook_toml(self.case))
+        for alert in self.outcome.alerts():
+            self.compared += 1
+            wrong = soundness.unsound(alert, records, rulebook)
+            self.differences += [f"{alert.instance} {alert.breach_id}: {what}" for what in wrong]
 
     def _pair(self, what: str, expected: list[Row], got: list[Row]) -> None:
         """Compare two sets of rows; a row of `got` may say more than the expected one asks."""
@@ -607,7 +639,8 @@ def _status(alert: Alert) -> str:
 def _seen(alerts: list[Alert]) -> Row:
     last = max(alerts, key=lambda alert: (alert.knowledge, alert.revision))
     return last.measures | {
-        "alert": last.instance, "instrument": last.instrument, "accounts": list(last.accounts),
+        "alert": last.instance, "instrument": last.instrument,
+        "accounts": list(last.accounts), "groups": list(last.grps),
         "evidence": sorted(item.seq for item in last.evidence), "harm": last.harm_qty,
         "notional": last.harm_notional or last.measures.get("notional"), "severity": last.severity,
         "says": last.narrative,

@@ -29,8 +29,9 @@ class Crash(BaseException):
 class Crashes:
     """Counts the operations that change files, and crashes at number `at`. Nothing is really synced."""
 
-    def __init__(self, at: int | None, half: bool) -> None:
+    def __init__(self, at: int | None, half: bool, failure: BaseException | None = None) -> None:
         self.at, self.half, self.count = at, half, 0
+        self.failure = failure or Crash()
         self.halves: list[int] = []  # numbers of those that can happen by half
 
     def places(self) -> list[tuple[int, bool]]:
@@ -47,7 +48,7 @@ class Crashes:
             if self.half:
                 assert half is not None
                 half(*args)
-            raise Crash
+            raise self.failure
 
         return run  # fmt: skip
 
@@ -62,9 +63,11 @@ def _half_of_parquet(_table: pa.Table, path: Path) -> None:
 
 
 @contextmanager
-def crashing(at: int | None = None, half: bool = False) -> Iterator[Crashes]:
-    """Crash at the operation of that number (from 1), or at none."""
-    crashes = Crashes(at, half)
+def crashing(
+    at: int | None = None, half: bool = False, failure: BaseException | None = None
+) -> Iterator[Crashes]:
+    """Crash at the operation of that number (from 1), or at none; `failure`: raised in place of Crash."""
+    crashes = Crashes(at, half, failure)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", crashes.operation(lambda _descriptor: None, None))
         patch.setattr(pq, "write_table", crashes.operation(pq.write_table, _half_of_parquet))

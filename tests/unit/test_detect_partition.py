@@ -1,25 +1,22 @@
 """The detect stage without a broker, crashed after every step that others can see: nothing lost or doubled.
 
-What is called here is the partition's own methods in the worker's order: apply frames, send what is owed, and
-for a snapshot take label, state and owed together, wait for the acknowledgements, write it, then commit.
+Recordings of a seed, in frames of several entries; each rule's own cases, entry by entry, are crashed in
+tests/checks/test_battery.py.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
 import pytest
 from markets import market
+from stages import World, crashed, finished
 
 from detectors.runner import Runner
 from schemas import codec
 from schemas.journal import Entry, OrderEntry, RefusedEntry, RulebookEntry, Source
 from streams import reference_data
-from streams.detect_worker import OUTPUTS, DetectPartition
 from streams.replay import journal
 from streams.settings import resource
 
@@ -28,76 +25,10 @@ FRAME = 9  # entries
 SEEDS = (0, 2, 3, 4, 5)
 
 
-@dataclass
-class World:
-    """What outlives a crash: the journal, what was published (ce_id, content), the snapshots."""
-
-    journal: list[bytes]
-    topics: dict[str, list[tuple[str, bytes]]] = field(default_factory=lambda: {name: [] for name in OUTPUTS})
-    snapshots: list[tuple[int, bytes]] = field(default_factory=list)
-
-    def again(self) -> World:
-        """The same journal, nothing done yet."""
-        return World(self.journal)
-
-    def published(self) -> dict[str, list[tuple[str, bytes]]]:
-        """What was published, in an order that does not matter."""
-        return {name: sorted(messages) for name, messages in self.topics.items()}
-
-
 def world(folder: Path) -> World:
     """A recording as a journal in frames."""
     entries: list[Entry] = list(journal(folder, reference_data.load(folder / "reference.toml"), RULEBOOK))
     return World([codec.encode_frame(entries[at : at + FRAME]) for at in range(0, len(entries), FRAME)])
-
-
-def detecting(world: World, *, forgetful: bool = False) -> Iterator[str]:
-    """Judge what there is, from what a crash left; yields after every step that leaves a trace.
-
-    `forgetful`: write the snapshot before what is owed for it is sent, as must not be.
-    """
-    if world.snapshots:
-        label, state = world.snapshots[-1]
-        part = DetectPartition.restored(0, state)
-        part.label = part.written = label
-    else:
-        part = DetectPartition(0, 0, Runner(strict=True), dict.fromkeys(OUTPUTS, 0))
-    for name in OUTPUTS:
-        part.said |= {identity for identity, _content in world.topics[name][part.ends[name] :]}
-        part.ends[name] = len(world.topics[name])
-    while part.label < len(world.journal):
-        for _frame in range(2):
-            if part.label < len(world.journal):
-                part.apply(world.journal[part.label], part.label, "run")
-        label, owed, snapshot = part.state()
-        if part.label < len(world.journal):  # the agent does not wait for the snapshot
-            part.apply(world.journal[part.label], part.label, "run")
-        if forgetful:
-            world.snapshots.append((label, msgspec.msgpack.encode(snapshot)))
-            yield "snapshot too soon"
-        while part.unsent:
-            output = part.unsent[0]
-            topic = world.topics[output.topic]
-            topic.append((output.headers["ce_id"].decode(), output.value))
-            output.acknowledged = len(topic) - 1
-            part.unsent.popleft()
-            yield "sent"
-        for output in owed:
-            part.ends[output.topic] = max(part.ends[output.topic], output.acknowledged + 1)
-        world.snapshots.append((label, msgspec.msgpack.encode(snapshot)))
-        yield "snapshot"
-
-
-def finished(world: World) -> dict[str, list[tuple[str, bytes]]]:
-    """Run to the end; return what was published."""
-    for _step in detecting(world):
-        pass
-    return world.published()
-
-
-def crashed(world: World, after: int, *, forgetful: bool = False) -> bool:
-    """Run until step `after` and stop there; False if it ended before."""
-    return any(number == after for number, _step in enumerate(detecting(world, forgetful=forgetful), 1))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

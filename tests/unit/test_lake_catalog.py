@@ -319,3 +319,16 @@ def test_the_zone_is_the_rulebooks(tmp_path: Path) -> None:
 def test_no_lake_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="expected a lake; the folder does not exist"):
         catalog.connect(tmp_path / "none")
+
+
+def test_times_before_1970_and_beside_a_microsecond_round_down() -> None:
+    times = [
+        second * 10**9 + micro * 1_000 + nano
+        for second in (-2, -1, 0, 1, 1_772_409_600)
+        for micro in (0, 1)
+        for nano in (0, 1, 999)
+    ]
+    found = tables._microseconds(tables.pa.array([*times, None], tables.pa.int64()))
+    assert found.cast(tables.pa.int64()).to_pylist() == [*(time // 1_000 for time in times), None]
+    assert found.type == tables.ARROW["time"]
+    print(f"compared {len(times)} times")

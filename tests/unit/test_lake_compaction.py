@@ -14,8 +14,7 @@ from test_lake_landing import FEED, land
 
 from streams.lake import catalog, hidden
 from streams.lake.compaction import Compactor
-from streams.lake.seeds import LakeError
-from streams.land_worker import LandPartition
+from streams.land_partition import LandPartition
 
 NOW = 100.0
 HOLD = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print(); sys.stdin.read()"
@@ -143,13 +142,3 @@ def test_landing_goes_on_while_files_are_compacted(tmp_path: Path) -> None:
                 compact(root)
         compact(root)
     assert visible(root) == visible(tmp_path / "whole")
-
-
-def test_a_lake_with_other_columns_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from schemas import tables
-    from schemas.tables import Column
-
-    root = many_files(tmp_path)
-    monkeypatch.setitem(tables.TABLES, "orders", (*tables.TABLES["orders"], Column("new_column", "quantity")))
-    with pytest.raises(LakeError, match=r"orders: expected the columns of this version"):
-        catalog.publish(root)

@@ -15,9 +15,11 @@ from schemas import codec
 from schemas.journal import ClockEntry, OrderEntry, Source
 from streams.lake import catalog
 from streams.lake.compaction import Compactor
+from streams.lake.position import landed
 from streams.lake.seeds import seed
 from streams.lake.writer import LakeWriter
-from streams.land_worker import TOPICS, LandPartition, landed
+from streams.land_partition import LandPartition
+from streams.land_worker import TOPICS
 
 FEED = messages(kept(HANDMADE / "14_bad_input"), frame=9)
 

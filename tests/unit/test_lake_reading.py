@@ -14,7 +14,7 @@ from schemas import codec
 from schemas.journal import ClockEntry, Entry, OrderEntry, Source, TradeEntry
 from streams.lake import catalog
 from streams.lake.compaction import Compactor
-from streams.land_worker import LandPartition
+from streams.land_partition import LandPartition
 
 READER = Path(__file__).with_name("lake_reader.py")
 DAY = 1_772_409_600_000_000_000  # 2026-03-02T00:00:00Z

@@ -6,39 +6,52 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, TopicPartition
 from lake_crash import visible
 from lake_journal import HANDMADE, RULEBOOK, FakeMessage
 from test_lake_landing import FEED, land
 
-from streams import feed, land_worker, settings, tail
+from streams import land_upkeep, land_worker, settings, tail
 from streams.commands import replaying
 from streams.lake import catalog, landed
 from streams.lake.compaction import Compactor
-
-TOPIC_NAMES = {topic: f"t.{topic}" for topic in land_worker.TOPICS}
+from streams.supervision import BackOff
 
 
 class FakeConsumer:
-    """Hands out what is assigned, a few messages at a time, then stops the worker."""
+    """A member of a group: gets all partitions, hands out messages, stops the worker at their end."""
 
     def __init__(self) -> None:
         self.worker: land_worker.LandWorker | None = None
+        self.given: list[TopicPartition] = []  # by the group, at the next poll
         self.left: list[Any] = []
         self.closed = False
 
-    def assign(self, places: list[Any]) -> None:
+    def subscribe(self, names: list[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
+        self.on_assign, self.on_revoke = on_assign, on_revoke
+        self.given = [TopicPartition(name, 0) for name in names]
+
+    def assign(self, places: list[TopicPartition]) -> None:
         starts = {(place.topic, place.partition): place.offset for place in places}
-        for message in FEED:
-            start = starts[TOPIC_NAMES[message.topic()], message.partition()]
-            if message.offset() >= start:
-                self.left.append(message)
+        self.left = [
+            message
+            for message in FEED
+            if message.offset() >= starts.get((message.topic(), message.partition()), 10**9)
+        ]
+
+    def unassign(self) -> None:
+        self.assign([])
 
     def consume(self, _most: int, _seconds: float) -> list[Any]:
+        worker = self.worker
+        assert worker is not None
+        if self.given:
+            given, self.given = self.given, []
+            self.on_assign(self, given)
+            return []
         taken, self.left = self.left[:4], self.left[4:]
-        if not taken:
-            assert self.worker is not None
-            self.worker.stop(15, None)
+        if not taken and worker.parts:
+            worker.stop(15, None)
         return taken
 
     def close(self) -> None:
@@ -47,25 +60,22 @@ class FakeConsumer:
 
 @pytest.fixture
 def consumer(monkeypatch: pytest.MonkeyPatch) -> FakeConsumer:
-    fake = FakeConsumer()
-    monkeypatch.setattr(tail, "consumer", lambda _settings, _name: fake)
-    monkeypatch.setattr(feed, "partitions", lambda _client, _settings, _topic: 1)
     monkeypatch.setattr(tail, "bounds", lambda _reader, _topic, _partition: (0, 1_000))
-    return fake
+    monkeypatch.setattr(BackOff, "died", lambda _self, after: 0.0)
+    monkeypatch.setattr(land_worker, "TAKE_SECONDS", 0.0)
+    return FakeConsumer()
 
 
 def worker_of(root: Path, consumer: FakeConsumer) -> land_worker.LandWorker:
-    worker = land_worker.LandWorker(settings.load(lake=root, state=root.parent, prefix="t."))
-    worker.names = {topic: topic for topic in land_worker.TOPICS}
-    consumer.worker = worker
-    return worker
+    consumer.worker = land_worker.LandWorker(settings.load(lake=root, state=root.parent), consumer)  # type: ignore[arg-type]
+    return consumer.worker
 
 
 def test_a_worker_lands_everything_and_goes_on_where_it_was(
     tmp_path: Path, consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(land_worker, "FLUSH_ROWS", 5)
-    monkeypatch.setattr(land_worker, "COMPACT_SECONDS", 0.0)
+    monkeypatch.setattr(land_upkeep, "SECONDS", 0.0)
     worker_of(tmp_path / "lake", consumer).run()
     assert consumer.closed and not consumer.left
     again = worker_of(tmp_path / "lake", consumer)
@@ -114,9 +124,9 @@ def test_a_failing_compaction_does_not_stop_landing(
     tmp_path: Path, consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def fail(_self: Compactor, _now: float) -> bool:
-        raise OSError("no space left")
+        raise ValueError("an error of its own")
 
-    monkeypatch.setattr(land_worker, "COMPACT_SECONDS", 0.0)
+    monkeypatch.setattr(land_upkeep, "SECONDS", 0.0)
     monkeypatch.setattr(Compactor, "step", fail)
     worker_of(tmp_path / "lake", consumer).run()
     assert "landing goes on" in capfd.readouterr().err
@@ -130,7 +140,7 @@ def test_a_journal_that_does_not_hold_the_position_is_told(
     worker_of(tmp_path / "lake", consumer).run()
     monkeypatch.setattr(tail, "bounds", lambda _reader, _topic, _partition: (0, 0))
     with pytest.raises(
-        land_worker.LakeError, match=r"expected journal 0 to hold offset .*, it has 0 to 0: made anew"
+        land_worker.LakeError, match=r"expected alerts 0 to hold offset .*, it has 0 to 0: made anew"
     ):
         worker_of(tmp_path / "lake", consumer).run()
 

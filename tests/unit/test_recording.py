@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -288,3 +289,25 @@ def test_a_truncated_file_is_told_with_the_line_where_it_ends(tmp_path: Path) ->
     assert told(path) == [
         "orders.jsonl.gz:2: error: the file is truncated, its gz data has no end; what comes after is lost"
     ]
+
+
+@pytest.mark.parametrize("packed", ["", ".gz", ".zst"])
+def test_a_line_that_unpacks_without_an_end_is_passed_over_and_not_kept_in_memory(
+    tmp_path: Path, packed: str
+) -> None:
+    pack = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}[packed]
+    most = b" " * (recording.LINE_BYTES - 2) + b"{}"
+    content = b"\n".join([b'{"a": 1}', b"x" * (4 * recording.LINE_BYTES), most, most + b" ", b"{}"])
+    path = tmp_path / f"orders.jsonl{packed}"
+    path.write_bytes(pack(content))
+    del content
+    tracemalloc.start()
+    faults: list[str] = []
+    found = [(line.number, len(line.data)) for line in recording.lines(path, "orders", faults)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == [(1, 8), (3, recording.LINE_BYTES), (5, 2)]
+    wrong = "expected a line of at most 16,000,000 bytes, it is longer; it is left out"
+    assert faults == [f"{path.name}:{number}: {wrong}" for number in (2, 4)]
+    print(f"{path.stat().st_size:,} bytes on the disk, {peak:,} at most in memory")
+    assert peak < 4 * recording.LINE_BYTES

@@ -89,6 +89,7 @@ def test_sasl_reaches_both_kinds_of_clients(tmp_path: Path) -> None:
     assert settings.confluent(**{"group.id": "g", "client.id": "mine"}) == {
         "bootstrap.servers": "k1:9092",
         "client.id": "mine",
+        "log_level": 4,
         "group.id": "g",
         "security.protocol": "sasl_plaintext",
         "sasl.mechanism": "SCRAM-SHA-512",

@@ -7,10 +7,9 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from pyarrow import fs
+from s3_store import store
 
 from streams.snapshots import KEEP, Snapshots
 
@@ -19,18 +18,9 @@ Make = Callable[[list[str]], Snapshots]
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
-    """A bucket of a server on this machine; yields the URL's end."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
-        client.create_bucket(Bucket="fairbook")
-        yield f"scheme=http&endpoint_override={host}:{port}&region=us-east-1"
-    server.stop()
+    """An S3-compatible store: a URL's query."""
+    with store() as query:
+        yield query
 
 
 @pytest.fixture(params=["folder", "s3"])

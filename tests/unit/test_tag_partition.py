@@ -10,13 +10,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from markets import market
+from stages import LONG_AGO, end_of_recording, message, tag_worker
 
-from detectors.affiliation import Directory
 from detectors.registry import PARAMETERS
 from detectors.rulebook import Rulebook
 from detectors.runner import Runner
@@ -34,12 +33,9 @@ from schemas.journal import (
 )
 from schemas.reference import Fact, fact_id
 from streams import reference_data
-from streams.feed import CLOCK_HEADER
 from streams.settings import resource
 from streams.sources import recording
 from streams.tag_partition import END_WAIT, Frame, TagPartition
-from streams.tag_worker import TagWorker
-from streams.tagger import Tagger
 
 RULEBOOK = Rulebook.parse(resource("infra/rulebook/default.toml").read_text(encoding="utf-8"), PARAMETERS)
 BATCH = 4
@@ -70,23 +66,8 @@ def world(folder: Path) -> World:
         latest = max(latest, codec.place_of(line.data).ts or 0)
         sources[line.topic].append(message(line.data, len(sources[line.topic])))
     for messages in sources.values():
-        end = message(b"", len(messages))
-        end.headers = ((CLOCK_HEADER, str(latest).encode()),)
-        messages.append(end)
+        messages.append(end_of_recording(len(messages), latest))
     return World(sources, {fact_id(fact): fact for fact in facts})
-
-
-def message(value: bytes, offset: int) -> Any:
-    """A source message as the consumer hands it on; its append time is late enough for any `ts`."""
-    return SimpleNamespace(value=value, offset=offset, headers=(), key=b"", timestamp=1 << 44)
-
-
-def tagger_of(world: World) -> TagWorker:
-    """A tag worker without its Faust app."""
-    worker = TagWorker.__new__(TagWorker)
-    worker.tagger = Tagger(Directory(list(world.facts.values())))
-    worker.partitions, worker.mismatches = 1, 0
-    return worker
 
 
 def tagging(world: World, *, hasty: bool = False) -> Iterator[str]:
@@ -94,7 +75,7 @@ def tagging(world: World, *, hasty: bool = False) -> Iterator[str]:
 
     `hasty`: commit what was taken before its frame is sent, as must not be.
     """
-    worker = tagger_of(world)
+    worker = tag_worker(world.facts.values())
     label, state = world.snapshots[-1] if world.snapshots else (0, None)
     part = TagPartition(0) if state is None else TagPartition.restored(0, state)
     for frame in world.journal[:label]:
@@ -275,7 +256,7 @@ def _every_event_once(entries: list[Entry]) -> None:
 def test_an_end_that_is_on_one_topic_only_is_given_up(tmp_path: Path) -> None:
     """Its feed was stopped: what comes next is tagged, once the other topics are read well past it."""
     here = world(market(3).write(tmp_path / "recording"))
-    worker = tagger_of(here)
+    worker = tag_worker(here.facts.values())
     part = TagPartition(0)
     for topic in SOURCE_TOPICS:
         part.next[topic] = 0
@@ -284,7 +265,7 @@ def test_an_end_that_is_on_one_topic_only_is_given_up(tmp_path: Path) -> None:
     worker._take(part, "orders", [end, *records])
     taken = len(part.out)
     assert part.waiting["orders"] == records
-    part.read_past = {"trades": (1 << 44) * 1_000_000 + END_WAIT, "quotes": 1 << 80}
+    part.read_past = {"trades": LONG_AGO * 1_000_000 + END_WAIT, "quotes": 1 << 80}
     assert not part.end_missing()
     part.read_past["trades"] += 1
     assert part.end_missing()

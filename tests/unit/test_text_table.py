@@ -320,7 +320,7 @@ def test_alerts_are_listed_by_status(lake: Path) -> None:
         (["--json"], "select 1 as a -- ;\n;select '\n;' as b", 0, '{"a":1}\n{"b":"\\n;"}\n'),
         (["--csv"], "select 1 as a; select no_such_column; select 3", 1, "a\n1\n"),
         (["--csv"], "select 1 as a; selec; select 3", 1, ""),
-        (["--csv"], "set threads = 1; select 3 as a", 0, "a\n3\n"),
+        (["--csv"], "set variable a = 3; select getvariable('a') as a", 0, "a\n3\n"),
         ([], "", 0, ""),
     ],
 )

@@ -88,10 +88,10 @@ CASES: dict[Reason, tuple[Looked, Looked]] = {
         look(well(samples=[Sample("fairbook_series_anew", 0)])),
     ),
     Reason.RULE_FAILING: (look(failing(1)), look(failing(0))),
-    Reason.COMPACTION_STOPPED: (
-        look(well(troubles=[Trouble(Reason.COMPACTION_STOPPED, "an error")])),
-        look(well()),
-    ),
+    **{
+        told: (look(well(troubles=[Trouble(told, "an error")])), look(well()))
+        for told in (Reason.COMPACTION_STOPPED, Reason.LAKE_FAILING, Reason.PARTITION_HELD)
+    },
 }
 
 
@@ -175,7 +175,7 @@ def test_a_tally_counts_frames_and_gives_what_was_counted() -> None:
         'fairbook_entries_total{partition="3",stage="tag",topic="journal"} 3.0',
         'fairbook_frame_bytes_total{partition="3",stage="tag",topic="journal"} 150.0',
         'fairbook_refused_records_total{partition="3",reason="conflict",stage="tag",topic="journal"} 1.0',
-        'fairbook_rule_errors_total{instance="self_trade",partition="3",stage="tag"} 1.0',
+        'fairbook_rule_errors_total{partition="3",rule="self_trade",stage="tag"} 1.0',
         'fairbook_watermark_timestamp_seconds{partition="3",stage="tag",topic="journal"} 7.0',
         'fairbook_snapshot_label_offset{partition="3",stage="tag"} 12.0',
         'fairbook_snapshot_size_bytes{partition="3",stage="tag"} 34.0',
