@@ -1,5 +1,5 @@
-# make setup | demo | test | unit | lint | arrangements | versions | mutation | rules-table | integration | soak | infra |
-# bench | wheel | audit | clean
+# make setup | demo | test | unit | lint | truth | arrangements | versions | mutation | rules-table | integration | soak |
+# infra | bench | wheel | audit | clean
 # Everything lives in this folder: .venv (the programs) and .fairbook (the local broker and its state).
 # PYTHON=... chooses the interpreter of .venv; TESTS="-k name" goes to pytest.
 
@@ -10,8 +10,8 @@ BIN := .venv/bin
 export FAIRBOOK_KAFKA_LIBS ?= $(CURDIR)/.fairbook/kafka/libs
 PIP := pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test lint types unit arrangements versions mutation mutation-short rules-table doctest integration soak
-.PHONY: infra bench python wheel audit constraints clean
+.PHONY: setup demo test lint types unit truth arrangements versions mutation mutation-short rules-table doctest integration
+.PHONY: soak infra bench python wheel audit constraints clean
 
 # Java and Maven first: what may be missing is said before the downloads begin.
 setup: $(FAIRBOOK_KAFKA_LIBS)/pom.sha256 .venv/installed
@@ -30,7 +30,12 @@ types: .venv/installed
 	$(BIN)/mypy
 
 unit: .venv/installed
-	$(BIN)/pytest -n logical --dist worksteal $(wildcard tests/unit tests/scenarios tests/checks tests/golden) $(TESTS)
+	$(BIN)/pytest -n logical --dist worksteal $(wildcard tests/unit tests/scenarios tests/checks tests/golden tests/truth) $(TESTS)
+
+# Ten million simulated events, planted acts of every kind: is each found, and nothing else? Figures are kept in
+# tests/truth/results. TRUTH="--seeds 2 --events 50000" for less.
+truth: .venv/installed
+	$(BIN)/python tests/truth/truth.py $(TRUTH)
 
 # The cases again, with hundreds of ways for their topics to arrive: minutes.
 arrangements: .venv/installed

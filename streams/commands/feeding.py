@@ -15,7 +15,14 @@ from streams.commands.options import progress
 from streams.feed import Feed
 from streams.settings import Settings
 from streams.sources import recording as recordings
-from streams.sources.simulator import Simulation, SimulatorConfig, Violations, reference_toml
+from streams.sources.simulator import (
+    NearViolations,
+    Simulation,
+    SimulatorConfig,
+    Violations,
+    many_instruments,
+    reference_toml,
+)
 from streams.sources.simulator_config import Quoting
 from streams.sources.simulator_faults import Faults, FaultyStream
 
@@ -111,6 +118,9 @@ def simulation(
     to: Path | None,
     rulebook: str,
     quoting: Quoting = "off",
+    near: int = 0,
+    instruments: int = 4,
+    clients: int = 24,
 ) -> Simulation:
     """Publish a simulated day, or write it as a recording; returns the run, with its labels."""
     more: dict[str, Any] = {"start": time.time_ns()} if live else {}
@@ -120,6 +130,9 @@ def simulation(
         rate=rate,
         events=events,
         violations=Violations.each(violations),
+        near=NearViolations.each(near),
+        instruments=many_instruments(instruments),
+        clients=clients,
         quoting=quoting,
         **more,
     )
@@ -134,6 +147,7 @@ def simulation(
         _say(f"not planted: {kind} (the day was too short for its situation to come about)")
     if labels is not None:
         lines = [*run.labels, *({"presence": label} for label in run.presence)]
+        lines += [{"near": label} for label in run.near]
         lines += [{"fault": label} for label in (spoilt.labels if spoilt else ())]
         labels.write_bytes(b"".join(codec.encode(line) + b"\n" for line in lines))
         _say(f"{len(run.labels)} labels in {labels}")

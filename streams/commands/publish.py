@@ -127,6 +127,11 @@ def simulate(
         int | None, typer.Option(help="End after so many records instead of --seconds.")
     ] = None,
     violations: Annotated[int, typer.Option(help="Planted acts of each kind; 0: a clean day.")] = 2,
+    near: Annotated[
+        int, typer.Option(help="Acts of each kind that come near a violation and must not be found.")
+    ] = 0,
+    instruments: Annotated[int, typer.Option(help="How many instruments, from 1.")] = 4,
+    clients: Annotated[int, typer.Option(help="How many ordinary clients, from 4.")] = 24,
     faults: Annotated[
         int, typer.Option(help="Spoilt records of each kind (gap, duplicate, garbage ...).")
     ] = 0,
@@ -156,6 +161,9 @@ def simulate(
         rate=rate,
         events=events,
         violations=violations,
+        near=near,
+        instruments=instruments,
+        clients=clients,
         faults=faults,
         quoting=quoting,
         labels=labels,

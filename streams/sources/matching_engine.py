@@ -4,22 +4,27 @@ Every call is one turn of SPEC 2.5: `new`, `replaced` or `triggered`; its trades
 self-trade-prevention cancels where they fall; the cancel of what an IOC, FOK or market order leaves; then the
 venue's best bid and offer if it changed; then the stops that the trades reached, each with a turn of its own.
 
-The one dishonest thing it can do is asked for by name: `favoured` lets a resting order trade before its turn
+In an auction orders rest without trading until `uncross`; in a halt nothing is accepted. An order that takes
+only a whole (all-or-none, `min_qty`) is passed by until a taker is large enough; a remainder that would cross
+one is cancelled.
+
+The dishonest things it can do are asked for by name: `favoured` lets a resting order trade before its turn
 in the queue, and `permitted` lets one resting order trade with its own group. Both exist to plant violations.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Mapping
 
-from schemas.events import OrderExecType, Side, Topic
-from streams.sources.simulator_config import Record
+from schemas.events import Aggressor, MatchType, OrderExecType, Side, Topic
+from streams.sources.order_book import BookSide, Level
+from streams.sources.simulator_config import Phase, Record
 from streams.sources.simulator_records import (
     Flag,
     Order,
-    block_record,
     bust_record,
+    correction_record,
+    off_book_record,
     order_record,
     protection_record,
     quote_record,
@@ -28,78 +33,6 @@ from streams.sources.simulator_records import (
 
 TradeListener = Callable[[Record, int, int, Order, Order], None]
 """Called after each book trade with (record, price, quantity, buy order, sell order)."""
-
-
-class Level:
-    """Orders at one price in priority order, and the quantity they display."""
-
-    __slots__ = ("orders", "price", "shown")
-
-    def __init__(self, price: int) -> None:
-        self.price = price
-        self.orders: dict[str, Order] = {}
-        self.shown = 0
-
-
-class BookSide:
-    """One side of the book. `keys` ascend towards the best price (asks are kept negated)."""
-
-    def __init__(self, side: Side) -> None:
-        self.sign = 1 if side == "buy" else -1
-        self.keys: list[int] = []
-        self.levels: dict[int, Level] = {}
-
-    def best(self) -> Level | None:
-        """The level at the best price, if there is one."""
-        return self.levels[self.keys[-1]] if self.keys else None
-
-    def from_best(self) -> Iterator[Level]:
-        """Levels from the best price outwards."""
-        return (self.levels[key] for key in reversed(self.keys))
-
-    def level_of(self, order: Order) -> Level:
-        """The level on which a resting order stands."""
-        return self.levels[order.price * self.sign]
-
-    def add(self, order: Order) -> None:
-        """Put an order at the end of the queue at its price, its first tranche shown."""
-        key = order.price * self.sign
-        level = self.levels.get(key)
-        if level is None:
-            level = self.levels[key] = Level(order.price)
-            self.keys.insert(bisect_left(self.keys, key), key)
-        order.shown = min(order.display_qty, order.leaves) if order.display_qty else order.leaves
-        level.orders[order.order_id] = order
-        level.shown += order.shown
-
-    def remove(self, order: Order) -> None:
-        """Take an order out of the queue, and its level with it if it was the last."""
-        key = order.price * self.sign
-        level = self.levels[key]
-        del level.orders[order.order_id]
-        level.shown -= order.shown
-        if not level.orders:
-            del self.levels[key]
-            del self.keys[bisect_left(self.keys, key)]
-
-    def fill(self, order: Order, quantity: int, seq: int) -> None:
-        """Fill a resting order. After a spent tranche the next goes to the back, newly stamped."""
-        order.leaves -= quantity
-        if not order.leaves:
-            order.live = False
-            self.remove(order)
-            return
-        level = self.levels[order.price * self.sign]
-        if quantity < order.shown:
-            order.shown -= quantity
-            level.shown -= quantity
-            return
-        hidden_taken = (quantity - order.shown) % order.display_qty
-        tranche = min(order.display_qty - hidden_taken, order.leaves)
-        level.shown += tranche - order.shown
-        order.shown = tranche
-        order.stamp = seq
-        level.orders[order.order_id] = level.orders.pop(order.order_id)
 
 
 class MatchingEngine:
@@ -122,6 +55,8 @@ class MatchingEngine:
         self.stops: dict[str, Order] = {}
         self.seq = 0
         self.last_price = 0
+        self.phase: Phase = "continuous"
+        self.protected: dict[str, int] = {}  # account -> fills in one turn after which its quotes are pulled
         self._out = out
         self._groups = prevention_group
         self._on_trade: TradeListener | None = None
@@ -153,7 +88,12 @@ class MatchingEngine:
         return best is not None and (price >= best.price if side == "buy" else price <= best.price)
 
     def submit(
-        self, order: Order, ts: int, favoured: Order | None = None, permitted: Order | None = None
+        self,
+        order: Order,
+        ts: int,
+        favoured: Order | None = None,
+        permitted: Order | None = None,
+        match_type: MatchType = "book",
     ) -> None:
         """Accept a new order and carry out its turn, or reject it (post-only that crosses, stop reached).
 
@@ -170,7 +110,10 @@ class MatchingEngine:
             self.stops[order.order_id] = order
             return
         order.stamp = self.seq
-        self._turn(order, ts, favoured, permitted)
+        if self.phase == "auction":
+            self.side(order.side).add(order)
+            return
+        self._turn(order, ts, favoured, permitted, match_type)
         self._settle(ts)
 
     def replace(self, order: Order, ts: int, cl_ord_id: str, price: int, leaves: int) -> bool:
@@ -180,6 +123,8 @@ class MatchingEngine:
         """
         if not order.live or order.order_id in self.stops or leaves <= 0:
             raise ValueError(f"order {order.order_id}: only a resting order can be replaced, to more than 0")
+        if order.suspended or self.phase in ("auction", "halt"):
+            return False
         previous = (order.cl_ord_id, order.orig_cl_ord_id, order.price, order.order_qty, order.leaves)
         keeps_place = price == order.price and leaves <= order.leaves
         refused = order.post_only and price != order.price and self.would_cross(order.side, price)
@@ -201,7 +146,7 @@ class MatchingEngine:
         self._order("replaced", order, ts)
         if not keeps_place:
             order.stamp = self.seq
-            self._turn(order, ts, None, None)
+            self._turn(order, ts)
         self._settle(ts)
         return True
 
@@ -217,14 +162,90 @@ class MatchingEngine:
         self._order("expired", order, ts)
         self._settle(ts)
 
-    def report_block(
-        self, ts: int, price: int, quantity: int, buyer: tuple[str, bool], seller: tuple[str, bool]
-    ) -> str:
-        """Publish a trade agreed off the book between two (account, mm_flag); returns its trade id."""
+    def suspend(self, order: Order, ts: int) -> None:
+        """Take a resting order out of the market for a while."""
+        self.side(order.side).remove(order)
+        order.suspended = True
+        self._order("suspended", order, ts)
+        self._publish(ts)
+
+    def resume(self, order: Order, ts: int) -> None:
+        """Put a suspended order back in its place, or cancel it where it would cross by now."""
+        if self.would_cross(order.side, order.price) or self.phase == "auction":
+            self.cancel(order, ts, "venue")
+            return
+        order.suspended = False
+        self.side(order.side).put_back(order)
+        self._order("resumed", order, ts)
+        self._publish(ts)
+
+    def enter(self, phase: Phase, ts: int) -> None:
+        """A phase begins; what an uncross set off happens when trading is continuous again."""
+        self.phase = phase
+        if phase != "auction":
+            self._settle(ts)
+
+    def uncross(self, ts: int, permitted: Container[str] = ()) -> None:
+        """Trade what crosses at the price of the greatest volume; what may not trade is cancelled.
+
+        `permitted`: ids of orders that may trade with their own group.
+        """
+        while self._crosses(price := self._clearing_price()):
+            bid, ask = (next(iter(side.best_level.orders.values())) for side in (self.bids, self.asks))
+            barred = self._barred(bid, ask, permitted)
+            if barred is not None:
+                self._withdraw(barred)
+                same = self.group(bid.account) == self.group(ask.account)
+                self._order("canceled", barred, ts, "self_trade_prevention" if same else "venue")
+                continue
+            quantity = min(bid.leaves, ask.leaves)
+            self.bids.fill(bid, quantity, self.seq + 1)
+            self.asks.fill(ask, quantity, self.seq + 1)
+            self._execute(bid, ask, price, quantity, ts, "none", "auction", "")
+
+    def _crosses(self, price: int) -> bool:
+        """Whether the best bid and the best ask both trade at `price`; 0: the book is not crossed."""
+        return bool(price) and self.bids.best_level.price >= price >= self.asks.best_level.price
+
+    def _clearing_price(self) -> int:
+        """The lowest price of the greatest volume, all hidden quantity counted; 0 where nothing crosses."""
+        if not self.bids.keys or not self.asks.keys or self.bids.keys[-1] < -self.asks.keys[-1]:
+            return 0
+        low, high = self.asks.best_level.price, self.bids.best_level.price
+        sums = []
+        for price in sorted(
+            {abs(key) for key in (*self.bids.keys, *self.asks.keys) if low <= abs(key) <= high}
+        ):
+            volume = [
+                sum(order.leaves for level in side.from_best() for order in level.orders.values()
+                    if level.price * side.sign >= price * side.sign)
+                for side in (self.bids, self.asks)
+            ]  # fmt: skip
+            sums.append((min(volume), -price))
+        return -max(sums)[1]
+
+    def _barred(self, bid: Order, ask: Order, permitted: Container[str]) -> Order | None:
+        """Which of two orders may not trade in an uncross: one that wants a whole, or of the same group."""
+        for order in (bid, ask):
+            if not order.takes_any:
+                return order
+        if self.group(bid.account) != self.group(ask.account) or (
+            bid.order_id in permitted and ask.order_id in permitted
+        ):
+            return None
+        return max(bid, ask, key=lambda order: order.stamp)
+
+    def report(
+        self, ts: int, match_type: MatchType, price: int, quantity: int,
+        buyer: tuple[str, Flag], seller: tuple[str, Flag],
+    ) -> Record:  # fmt: skip
+        """Publish a trade agreed off the book between two (account, mm_flag); returns its record."""
         trade_id = self._next_trade_id()
-        self._emit("trades", block_record(
-            self.instrument, self.seq + 1, ts, trade_id, price, quantity, buyer, seller))  # fmt: skip
-        return trade_id
+        record = off_book_record(
+            self.instrument, self.seq + 1, ts, trade_id, match_type, price, quantity, buyer, seller
+        )
+        self._emit("trades", record)
+        return record
 
     def protect(self, ts: int, account: str, on: bool, mm_flag: Flag) -> None:
         """Publish that market-maker protection holds an account, or lets it go. Its orders stay."""
@@ -238,32 +259,52 @@ class MatchingEngine:
         record = quote_record(self.instrument, self.seq + 1, ts, bid, ask)
         self._emit("quotes", {**record, "account": account, "mm_flag": mm_flag})
 
+    def correct(self, ts: int, trade_id: str, changes: Record) -> Record:
+        """Publish that a trade had other values; returns the correction. The book does not change."""
+        record = correction_record(
+            self.instrument, self.seq + 1, ts, self._next_trade_id(), trade_id, changes
+        )
+        self._emit("trades", record)
+        return record
+
     def bust(self, ts: int, trade_id: str) -> None:
         """Publish that a trade is taken back. The book does not change (SPEC 2.5)."""
         self._emit("trades", bust_record(self.instrument, self.seq + 1, ts, self._next_trade_id(), trade_id))
 
     def _refusal(self, order: Order) -> str:
+        in_auction = self.phase == "auction"
+        if self.phase == "halt" or (
+            in_auction and (not order.price or order.stop_px or order.time_in_force in ("ioc", "fok"))
+        ):
+            return "venue"
+        if in_auction and order.post_only:
+            return ""
         if order.post_only and self.would_cross(order.side, order.price):
             return "post_only"
         if order.stop_px and self._is_reached(order, self.last_price, self.last_price):
             return "venue"
         return ""
 
-    def _turn(self, taker: Order, ts: int, favoured: Order | None, permitted: Order | None) -> None:
+    def _turn(
+        self,
+        taker: Order,
+        ts: int,
+        favoured: Order | None = None,
+        permitted: Order | None = None,
+        match_type: MatchType = "book",
+    ) -> None:
         """Match an accepted order; what is left rests or is cancelled."""
         book = self.opposite(taker.side)
-        is_market = not taker.price
-        worst = book.sign * taker.price
         match_id = f"{self.instrument}-M{self.seq}"
         group = self.group(taker.account)
         if taker.time_in_force == "fok" and self._available(taker, group) < taker.leaves:
             self._kill(taker, ts)
             return
         if favoured is not None:
-            self._trade(taker, favoured, min(taker.leaves, favoured.shown), ts, match_id)
-        while taker.leaves and book.keys and (is_market or book.keys[-1] >= worst):
-            level = book.levels[book.keys[-1]]
-            resting = next(iter(level.orders.values()))
+            self._trade(taker, favoured, min(taker.leaves, favoured.shown), ts, match_id, match_type)
+        fills: dict[str, int] = {}
+        while taker.leaves and (found := self._next(taker, book)) is not None:
+            level, resting = found
             if self.group(resting.account) == group and resting is not permitted:
                 self._withdraw(resting)
                 self._order("canceled", resting, ts, "self_trade_prevention")
@@ -272,13 +313,39 @@ class MatchingEngine:
                 permitted = None
             # An iceberg that stands alone gives its hidden quantity in the same trade.
             offered = resting.shown if len(level.orders) > 1 else resting.leaves
-            self._trade(taker, resting, min(taker.leaves, offered), ts, match_id)
+            self._trade(taker, resting, min(taker.leaves, offered), ts, match_id, match_type)
+            if resting.account in self.protected:
+                self._protect(book, resting.account, fills, ts)
         if not taker.leaves:
             taker.live = False
-        elif is_market or taker.time_in_force in ("ioc", "fok"):
+        elif not taker.price or taker.time_in_force in ("ioc", "fok"):
             self._kill(taker, ts)
+        elif self.would_cross(taker.side, taker.price):
+            self._kill(taker, ts, "venue")
         else:
             self.side(taker.side).add(taker)
+
+    @staticmethod
+    def _next(taker: Order, book: BookSide) -> tuple[Level, Order] | None:
+        """The order that a taker trades with next: the first, by price and place, that takes so little."""
+        worst = book.sign * taker.price if taker.price else None
+        for key in reversed(book.keys):
+            if worst is not None and key < worst:
+                return None
+            level = book.levels[key]
+            for order in level.orders.values():
+                if order.takes_any or order.takes(taker.leaves):
+                    return level, order
+        return None
+
+    def _protect(self, book: BookSide, account: str, fills: dict[str, int], ts: int) -> None:
+        """Market-maker protection: after so many fills in one turn the account's other orders are pulled."""
+        fills[account] = fills.get(account, 0) + 1
+        if fills[account] == self.protected[account]:
+            for order in [order for level in book.from_best() for order in level.orders.values()]:
+                if order.account == account:
+                    self._withdraw(order)
+                    self._order("canceled", order, ts, "mm_protection")
 
     def _available(self, taker: Order, group: str) -> int:
         """Quantity a taker could trade at its limit, its own group's orders left out."""
@@ -288,33 +355,46 @@ class MatchingEngine:
             if taker.price and level.price * book.sign < taker.price * book.sign:
                 break
             total += sum(
-                order.leaves for order in level.orders.values() if self.group(order.account) != group
+                order.leaves
+                for order in level.orders.values()
+                if order.takes_any and self.group(order.account) != group
             )
         return total
 
-    def _trade(self, taker: Order, resting: Order, quantity: int, ts: int, match_id: str) -> None:
-        price = resting.price
+    def _trade(
+        self, taker: Order, resting: Order, quantity: int, ts: int, match_id: str, match_type: MatchType
+    ) -> None:
         buyer, seller = (taker, resting) if taker.side == "buy" else (resting, taker)
-        trade_id = self._next_trade_id()
-        record = trade_record(
-            self.instrument, self.seq + 1, ts, trade_id, price, quantity, buyer, seller, taker.side, match_id
-        )
-        self._emit("trades", record)
         taker.leaves -= quantity
         if not taker.leaves:
             taker.live = False
-        self.opposite(taker.side).fill(resting, quantity, self.seq)
+        self.opposite(taker.side).fill(resting, quantity, self.seq + 1)
+        self._execute(buyer, seller, resting.price, quantity, ts, taker.side, match_type, match_id)
+
+    def _execute(
+        self, buyer: Order, seller: Order, price: int, quantity: int, ts: int,
+        aggressor: Aggressor, match_type: MatchType, match_id: str,
+    ) -> None:  # fmt: skip
+        record = trade_record(
+            self.instrument, self.seq + 1, ts, self._next_trade_id(), price, quantity, buyer, seller,
+            aggressor, match_type, match_id,
+        )  # fmt: skip
+        self._emit("trades", record)
         self.last_price = price
         low, high = self._reached or (price, price)
         self._reached = (min(low, price), max(high, price))
         if self._on_trade is not None:
             self._on_trade(record, price, quantity, buyer, seller)
         if self._fill_records:
+            taker, resting = (seller, buyer) if aggressor == "sell" else (buyer, seller)
             self._order("fill", taker, ts)
             self._order("fill", resting, ts)
 
     def _settle(self, ts: int) -> None:
         """After a turn: the venue's quote, then every stop reached, each with its own turn and quote."""
+        if self.phase in ("auction", "halt"):
+            self._publish(ts)
+            return
         self._publish(ts)
         while self._reached is not None:
             low, high = self._reached
@@ -323,7 +403,7 @@ class MatchingEngine:
                 del self.stops[stop.order_id]
                 self._order("triggered", stop, ts)
                 stop.stamp = self.seq
-                self._turn(stop, ts, None, None)
+                self._turn(stop, ts)
                 self._publish(ts)
 
     @staticmethod
@@ -333,15 +413,17 @@ class MatchingEngine:
     def _withdraw(self, order: Order) -> None:
         if not order.live:
             raise ValueError(f"order {order.order_id} is not live: it cannot be cancelled or expired")
-        if self.stops.pop(order.order_id, None) is None:
+        if self.stops.pop(order.order_id, None) is None and not order.suspended:
             self.side(order.side).remove(order)
         order.live = False
 
-    def _kill(self, taker: Order, ts: int) -> None:
+    def _kill(self, taker: Order, ts: int, reason: str = "expiry") -> None:
         taker.live = False
-        self._order("canceled", taker, ts, "expiry")
+        self._order("canceled", taker, ts, reason)
 
     def _publish(self, ts: int) -> None:
+        if self.phase == "auction":
+            return
         bid, ask = self.bids.best(), self.asks.best()
         quote = ((bid.price, bid.shown) if bid else (0, 0), (ask.price, ask.shown) if ask else (0, 0))
         if quote != self._quoted:

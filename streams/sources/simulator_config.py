@@ -6,13 +6,16 @@ UTC.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Literal, Self
 
 from schemas.decimals import ONE
+from streams.sources.simulator_kinds import NEAR, VIOLATIONS, Kinds
 
 Record = dict[str, object]
 Quoting = Literal["off", "kept", "all"]
+Phase = Literal["continuous", "auction", "halt", "exceptional"]
 
 SECOND = 1_000_000_000
 
@@ -47,52 +50,65 @@ DEFAULT_INSTRUMENTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Violations:
-    """How many of each kind to plant. A count is a number of *acts*; one act can breach more than one rule.
+@dataclass(frozen=True, slots=True, init=False)
+class Planted:
+    """How many acts of each kind to plant. One act can breach more than one rule.
 
-    `price_time_cured` is a near violation: the client is made good inside the same match, so nothing is
-    labelled. `unregistered_affiliate` labels once per instrument and trading day, however many acts there
-    are.
+    Kinds that are findings of a day (an account that should not be there, a maker's quotes) are labelled once
+    per instrument and trading day, however many acts there are.
     """
 
-    untagged_order: int = 0
-    untagged_fill: int = 0
-    false_tag: int = 0
-    mutated_flag: int = 0
-    unregistered_affiliate: int = 0
-    unknown_account: int = 0
-    price_time_equal: int = 0
-    price_time_better: int = 0
-    price_time_part_cured: int = 0
-    price_time_cured: int = 0
-    price_time_busted: int = 0
-    price_time_cure_busted: int = 0
-    client_first_block: int = 0
-    self_trade_account: int = 0
-    self_trade_owner: int = 0
-    self_trade_afmm: int = 0
-    self_trade_group: int = 0
-    self_trade_busted: int = 0
+    planned: tuple[tuple[str, int], ...]
 
-    def __post_init__(self) -> None:
-        for kind, count in self.counts():
+    def __init__(self, **counts: int) -> None:
+        known = self.kinds()
+        for kind, count in counts.items():
+            if kind not in known:
+                raise ValueError(f"{kind} is no kind of {type(self).__name__.lower()}: {', '.join(known)}")
             if count < 0:
-                raise ValueError(f"violations.{kind} must be 0 or more, not {count}")
+                raise ValueError(f"{type(self).__name__.lower()}.{kind} must be 0 or more, not {count}")
+        object.__setattr__(self, "planned", tuple((kind, counts.get(kind, 0)) for kind in known))
 
     @classmethod
-    def none(cls) -> Violations:
-        """A clean day."""
+    def kinds(cls) -> Kinds:
+        """Every kind with its rule and what it is."""
+        raise NotImplementedError
+
+    @classmethod
+    def none(cls) -> Self:
+        """None of any kind."""
         return cls()
 
     @classmethod
-    def each(cls, count: int) -> Violations:
+    def each(cls, count: int) -> Self:
         """`count` acts of every kind."""
-        return cls(**{item.name: count for item in fields(cls)})
+        return cls(**dict.fromkeys(cls.kinds(), count))
 
     def counts(self) -> list[tuple[str, int]]:
-        """(kind, count) of every kind, in the order of the fields."""
-        return [(item.name, int(getattr(self, item.name))) for item in fields(self)]
+        """(kind, count) of every kind."""
+        return list(self.planned)
+
+
+class Violations(Planted):
+    """What must be found."""
+
+    __slots__ = ()
+
+    @classmethod
+    def kinds(cls) -> Kinds:
+        """Every kind of violation with its rule and what it is."""
+        return VIOLATIONS
+
+
+class NearViolations(Planted):
+    """What comes near a violation and must not be found."""
+
+    __slots__ = ()
+
+    @classmethod
+    def kinds(cls) -> Kinds:
+        """Every kind of near violation with its rule and what it is."""
+        return NEAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +117,9 @@ class SimulatorConfig:
 
     The run ends after `seconds` of event time, or after `events` records where that is given (the turn under
     way and what is already scheduled are finished). `rate` is the mean number of records per second of event
-    time, all instruments together. `block_instances`: the instances of `client_priority` that alert on a
-    block (see the reading of SPEC section 4 in `simulator_labels`). `quoting` adds markets in which makers
+    time, all instruments together. `near` is what only comes near a violation; `closures`: each instrument
+    has an auction, a halt and an exceptional phase. `block_instances`: those of `client_priority` that alert on
+    a block (see the reading of SPEC section 4 in `simulator_labels`). `quoting` adds markets in which makers
     quote under agreements (see `simulator_quoting`): `kept` only in styles in which nothing is to be found,
     however near they come, `all` in those that breach as well.
     """
@@ -113,10 +130,12 @@ class SimulatorConfig:
     events: int | None = None
     start: int = 1_772_413_200 * SECOND  # 2026-03-02T01:00:00Z, 09:00 in Hong Kong
     instruments: tuple[InstrumentSpec, ...] = DEFAULT_INSTRUMENTS
-    clients: int = 10
+    clients: int = 24
     independent_maker: bool = True
     fill_records: bool = False
     violations: Violations = field(default_factory=Violations)
+    near: NearViolations = field(default_factory=NearViolations)
+    closures: bool = True
     quoting: Quoting = "off"
     block_instances: tuple[str, ...] = ("client_priority.client_first", "client_priority.price_time")
 
@@ -138,6 +157,37 @@ class SimulatorConfig:
             raise ValueError(f"instruments must be at least one, each named once, not {symbols}")
 
     @property
+    def length(self) -> int:
+        """How long the run is meant to be, in ns."""
+        return self.total * SECOND // self.rate
+
+    @property
+    def moment(self) -> int:
+        """When reference data changes: a registration ends, a maker joins the group, an account moves."""
+        return self.start + self.length * 6 // 10
+
+    def phases(self, symbol: str) -> list[tuple[Phase, int, int]]:
+        """(phase, from, to) of an instrument, in order; continuous otherwise. Over before half-time."""
+        if not self.closures or self.length < 1_000:
+            return []
+        rng, part = Random(f"{self.seed} {symbol} phases"), self.length // 100
+        names: list[Phase] = ["auction", "halt", "exceptional"]
+        rng.shuffle(names)
+        begins = [self.start + (14 + 11 * place + rng.randrange(8)) * part for place in range(len(names))]
+        return [(name, begin, begin + 2 * part) for name, begin in zip(names, begins, strict=True)]
+
+    @property
     def total(self) -> int:
         """Records to expect."""
         return self.events if self.events is not None else self.rate * self.seconds
+
+
+def many_instruments(count: int) -> tuple[InstrumentSpec, ...]:
+    """The default instruments, and further ones on their grids: `count` in all."""
+    further = (DEFAULT_INSTRUMENTS[number % len(DEFAULT_INSTRUMENTS)] for number in range(count))
+    return tuple(
+        spec
+        if number < len(DEFAULT_INSTRUMENTS)
+        else replace(spec, symbol=f"{spec.base}{number}-{spec.quote}")
+        for number, spec in enumerate(further)
+    )

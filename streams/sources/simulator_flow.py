@@ -2,17 +2,17 @@
 
 Nothing here breaches a rule. Things that come close do happen: blocks of the maker one tick better than the
 best client order, trades with the client that the operator part-owns, self-trade-prevention cancels inside
-the group.
+the group. In a halt nothing is accepted, in an auction orders gather.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from schemas.events import Side, TimeInForce
-from streams.sources.simulator_market import OTHER, Book, Market
-from streams.sources.simulator_participants import MAKERS
-from streams.sources.simulator_records import Order
+from schemas.events import ExecInst, MatchType, Side, TimeInForce
+from streams.sources.simulator_market import Book, Market
+from streams.sources.simulator_participants import INDEPENDENT_MAKER, MAKERS
+from streams.sources.simulator_records import TEXT, Order
 
 SIDES: tuple[Side, Side] = ("buy", "sell")
 TARGET_CLIENT_ORDERS = 120
@@ -33,8 +33,15 @@ class Flow:
             (25, self.iceberg),
             (10, self.stop),
             (2, self.hedge),
-            (1, self.block),
+            (6, self.choosy),
+            (6, self.pause),
+            (2, self.sweep),
+            (2, self.burst),
+            (2, self.cascade),
+            (1, self.freeze),
+            (2, self.off_book),
             (1, self.bust),
+            (1, self.correct),
         )
         self._table: list[Callable[[Book], None]] = [
             action for weight, action in choices for _ in range(weight)
@@ -44,7 +51,7 @@ class Flow:
         """Let somebody do something."""
         self.market.end_day(book)
         if self._rng.random() < 0.1:
-            jump = 15 if self._rng.random() < 0.002 else self._rng.randrange(1, 3)
+            jump = self._rng.choice((15, 40)) if self._rng.random() < 0.002 else self._rng.randrange(1, 3)
             book.fair = max(60, book.fair + self._rng.choice((-jump, jump)))
         number = int(self._rng.random() * 1_000)
         if number < len(self._table):
@@ -57,7 +64,8 @@ class Flow:
     def requote(self, book: Book) -> None:
         """One maker moves one instrument's quotes to its target; a third of the time by cancel and new."""
         account = self._rng.choice(self.market.people.makers)
-        half_spread = 2 + self.market.people.makers.index(account) % 2
+        # The independent one is the wider, so that the affiliates keep no more of the spread than others do.
+        half_spread = 3 if account == INDEPENDENT_MAKER else 2
         by_cancel = self._rng.random() < 0.3
         for side in SIDES:
             away = -1 if side == "buy" else 1
@@ -114,7 +122,12 @@ class Flow:
     def amend(self, book: Book) -> None:
         """A client changes an order: less (keeps its place), more, or another price (both lose it)."""
         order = self._some_order(book)
-        if order is None or order.stop_px:
+        if order is None or order.stop_px or order.suspended:
+            return
+        if "pegged" in order.exec_inst:
+            best = book.engine.side(order.side).best()
+            if best is not None and best.price != order.price:
+                self.market.replace(book, order, best.price, order.leaves)
             return
         kind, lots = self._rng.random(), book.lots(order.leaves)
         if kind < 0.4 and lots > 1:
@@ -159,21 +172,102 @@ class Flow:
             )  # fmt: skip
             self.market.send(book, order)
 
-    def block(self, book: Book) -> None:
-        """A block of the maker with a client, one tick better than the best order on its side."""
+    def choosy(self, book: Book) -> None:
+        """A client's order with an instruction: all or none, not held, pegged, or a least quantity."""
+        side, quantity = self._rng.choice(SIDES), self.market.quantity(book) + book.spec.lot_size
+        best = book.engine.side(side).best()
+        inst: ExecInst | None = self._rng.choice(("all_or_none", "not_held", "pegged", None))
+        least = 0 if inst else self._rng.randint(1, book.lots(quantity)) * book.spec.lot_size
+        price = best.price if best is not None else self._away(book, side, 2)
+        order = self.market.order(
+            book, self._rng.choice(self.market.people.clients), side, price, quantity, post_only=True,
+            exec_inst=(inst,) if inst else (), min_qty=least,
+        )  # fmt: skip
+        self.market.send(book, order)
+        if order.live:
+            book.client_orders.append(order)
+
+    def pause(self, book: Book) -> None:
+        """A client's order is suspended, and resumed after a while."""
+        order = self._some_order(book)
+        if order is None or order.stop_px or order.suspended or book.engine.phase == "auction":
+            return
+        book.engine.suspend(order, self.market.time())
+
+        def resume() -> None:
+            if order.live and order.suspended:
+                book.engine.resume(order, self.market.time())
+
+        self.market.later(resume)
+
+    def sweep(self, book: Book) -> None:
+        """A client's market order goes through many levels."""
+        side = self._rng.choice(SIDES)
+        depth = self._rng.randrange(3, 9)
+        levels = [
+            level for _, level in zip(range(depth), book.engine.opposite(side).from_best(), strict=False)
+        ]
+        quantity = sum(level.shown for level in levels)
+        if quantity:
+            account = self._rng.choice(self.market.people.clients)
+            order = self.market.order(
+                book, account, side, 0, quantity, ord_type="market", time_in_force="ioc"
+            )
+            self.market.send(book, order)
+
+    def burst(self, book: Book) -> None:
+        """A client withdraws all it has, or a maker all its quotes, one right after the other."""
+        account = self._rng.choice((*self.market.people.clients, *self.market.people.makers))
+        own = [order for order in (*book.client_orders, *book.quotes.values()) if order.account == account]
+        for order in own:
+            self.market.cancel(book, order)
+
+    def cascade(self, book: Book) -> None:
+        """Stops tick by tick, each of which may set off the next; then somebody sets off the first."""
+        if not book.engine.last_price or book.engine.phase != "continuous":
+            return
+        side = self._rng.choice(SIDES)
+        step = book.spec.tick_size if side == "buy" else -book.spec.tick_size
+        for place in range(1, self._rng.randrange(3, 7)):
+            stop_px = book.engine.last_price + place * step
+            if stop_px > 0:
+                account = self._rng.choice(self.market.people.clients)
+                order = self.market.order(
+                    book, account, side, 0, self.market.quantity(book), ord_type="stop", stop_px=stop_px
+                )
+                self.market.send(book, order)
+                book.client_orders.append(order)
+        self.sweep(book)
+
+    def freeze(self, book: Book) -> None:
+        """Market-maker protection holds a maker: its quotes go, and come back when it ends."""
+        account = self._rng.choice(self.market.people.makers)
+        flag = self.market.people.flag(account)
+        book.engine.protect(self.market.time(), account, True, flag)
+        for order in [order for order in book.quotes.values() if order.account == account and order.live]:
+            book.engine.cancel(order, self.market.time(), "mm_protection")
+        self.market.later(lambda: book.engine.protect(self.market.time(), account, False, flag))
+
+    def off_book(self, book: Book) -> None:
+        """A block, rfq or liquidation of the maker with a client, a tick better than the best of its side."""
         side = self._rng.choice(SIDES)
         best = book.engine.side(side).best()
-        if best is None:
+        if best is None or book.engine.phase == "auction":
             return
         price = best.price + (book.spec.tick_size if side == "buy" else -book.spec.tick_size)
-        sides = {
-            side: (self._rng.choice(MAKERS), True),
-            OTHER[side]: (self._rng.choice(self.market.people.clients), False),
-        }
-        self.market.separate()
-        quantity = self.market.quantity(book, 20.0)
-        book.engine.report_block(self.market.time(), price, quantity, sides["buy"], sides["sell"])
-        self.market.separate()
+        kind: MatchType = self._rng.choice(("block", "rfq", "liquidation"))
+        self.market.report(
+            book, kind, side, price, self.market.quantity(book, 20.0), self._rng.choice(MAKERS),
+            self._rng.choice(self.market.people.clients),
+        )  # fmt: skip
+
+    def correct(self, book: Book) -> None:
+        """The venue corrects the quantity of a recent trade of others than affiliates."""
+        if book.correctable is not None:
+            trade_id, quantity = book.correctable
+            book.correctable = None
+            if self.market.ledger.may_be_corrected(trade_id):
+                self.market.correct(book, trade_id, {"qty": TEXT[quantity - book.spec.lot_size]})
 
     def bust(self, book: Book) -> None:
         """The venue takes a recent trade back."""

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from schemas.events import OrdType, Side, TimeInForce, Topic
+from schemas.events import ExecInst, MatchType, OrderCapacity, OrdType, Side, TimeInForce, Topic
 from streams.sources.matching_engine import MatchingEngine
 from streams.sources.simulator_config import SECOND, InstrumentSpec, Record, SimulatorConfig
-from streams.sources.simulator_labels import Ledger, trading_day
-from streams.sources.simulator_participants import Population
+from streams.sources.simulator_labels import trading_day
+from streams.sources.simulator_ledger import Ledger
+from streams.sources.simulator_participants import INDEPENDENT_MAKER, MAKERS, Population
 from streams.sources.simulator_records import Flag, Order
 
 SAME_TIME_PERCENT = 2
@@ -29,6 +30,8 @@ class Book:
     client_orders: list[Order] = field(default_factory=list)
     quotes: dict[tuple[str, Side, int], Order] = field(default_factory=dict)
     recent_trades: list[str] = field(default_factory=list)
+    permitted: set[str] = field(default_factory=set)  # orders that may trade with their group in an uncross
+    correctable: tuple[str, int] | None = None  # the last trade of others than affiliates, and its quantity
 
     def lots(self, quantity: int) -> int:
         """A quantity in whole lots."""
@@ -49,6 +52,9 @@ class Market:
         self.gap = max(1, SECOND // config.rate)
         self.books = [self._open(spec) for spec in config.instruments]
         self._due: list[tuple[int, int, Callable[[], None]]] = []
+        self._agenda: list[tuple[int, int, Callable[[int], None]]] = []
+        self._fixed: int | None = None
+        self._summoned = False
         self._counter = 0
         self._paced = 0
         self._must_advance = True
@@ -65,10 +71,40 @@ class Market:
         written = self.emitted + len(self.out)
         step = self.rng.expovariate(1.0) * (written - self._paced) * self.gap
         self._paced = written
+        if self._fixed is not None:
+            return self._fixed
+        if self._agenda and self.now + step >= self._agenda[0][0]:
+            self._summoned = True  # time goes on by nanoseconds until the appointment is kept
+            self.now = min(self.now + 1, self._agenda[0][0] - 1)
+            return self.now
         if self._must_advance or self.rng.randrange(100) >= SAME_TIME_PERCENT:
             self.now += max(1, int(step))
         self._must_advance = False
         return self.now
+
+    def appoint(self, ts: int, action: Callable[[int], None]) -> None:
+        """Do something at exactly `ts`, between two other acts."""
+        self._counter += 1
+        heapq.heappush(self._agenda, (ts, self._counter, action))
+
+    def keep_appointments(self) -> None:
+        """Do what was appointed for the time that has come."""
+        while self._agenda and (self._summoned or self._agenda[0][0] <= self.now):
+            ts, _, action = heapq.heappop(self._agenda)
+            self.now = self._fixed = max(ts, self.now)
+            action(ts)
+            self._fixed, self._summoned = None, False
+
+    def wait_until(self, ts: int, action: Callable[[], None]) -> None:
+        """Let time pass in which nothing happens, and do something at exactly `ts`."""
+        self.now = self._fixed = ts
+        action()
+        self._fixed = None
+        self.separate()
+
+    def is_free_until(self, ts: int) -> bool:
+        """Whether nothing is appointed before or at `ts`."""
+        return not self._agenda or self._agenda[0][0] > ts
 
     def separate(self) -> None:
         """The next turn must be at a later time than the last."""
@@ -86,7 +122,7 @@ class Market:
 
     def day_is_far_from_over(self) -> bool:
         """Whether an action put off now surely still falls on the same trading day."""
-        return trading_day(self.now) == trading_day(self.now + 1_000 * self.gap + SECOND)
+        return trading_day(self.now) == trading_day(self.now + 1_000 * self.gap + 5 * SECOND)
 
     def order(
         self,
@@ -103,6 +139,9 @@ class Market:
         post_only: bool = False,
         mm_flag: Flag | None = None,
         tampered: bool = False,
+        exec_inst: tuple[ExecInst, ...] = (),
+        min_qty: int = 0,
+        capacity: OrderCapacity | None = None,
     ) -> Order:
         """A new order of an account with the flag it rightly carries, or with `mm_flag` where `tampered`."""
         self._counter += 1
@@ -121,16 +160,23 @@ class Market:
             display_qty=display_qty,
             post_only=post_only,
             mm_flag=mm_flag if tampered else self.people.flag(account),
-            order_capacity="principal" if proprietary else "agency",
+            order_capacity=capacity or ("principal" if proprietary else "agency"),
             tampered=tampered,
+            exec_inst=exec_inst,
+            min_qty=min_qty,
         )
 
     def send(
-        self, book: Book, order: Order, favoured: Order | None = None, permitted: Order | None = None
+        self,
+        book: Book,
+        order: Order,
+        favoured: Order | None = None,
+        permitted: Order | None = None,
+        match_type: MatchType = "book",
     ) -> Record:
         """Submit an order now; returns its first record."""
         begin = len(self.out)
-        book.engine.submit(order, self.time(), favoured, permitted)
+        book.engine.submit(order, self.time(), favoured, permitted, match_type)
         return self.out[begin][1]
 
     def cancel(self, book: Book, order: Order) -> None:
@@ -157,6 +203,25 @@ class Market:
                 if order.live and order.time_in_force == "day":
                     book.engine.expire(order, self.now)
 
+    def report(
+        self, book: Book, match_type: MatchType, side: Side, price: int, quantity: int,
+        account: str, other: str, flags: dict[str, Flag] | None = None,
+    ) -> Record:  # fmt: skip
+        """Report a fill of `account` on `side` with `other`, agreed off the book; flags as they should be."""
+        said = {name: self.people.flag(name) for name in (account, other)} | (flags or {})
+        sides = {side: (account, said[account]), OTHER[side]: (other, said[other])}
+        self.separate()
+        record = book.engine.report(self.time(), match_type, price, quantity, sides["buy"], sides["sell"])
+        self.separate()
+        return record
+
+    def correct(self, book: Book, trade_id: str, changes: Record) -> Record:
+        """Correct a trade; what rests on it is taken back and judged anew."""
+        self.separate()
+        record = book.engine.correct(self.time(), trade_id, changes)
+        self.ledger.on_bust(trade_id)
+        return record
+
     def bust(self, book: Book, trade_id: str) -> None:
         """Take a trade back, if SPEC says what that does to its findings."""
         if self.ledger.may_be_busted(trade_id):
@@ -171,8 +236,11 @@ class Market:
         def listen(record: Record, price: int, quantity: int, buyer: Order, seller: Order) -> None:
             self.ledger.on_trade(record, price, quantity, buyer, seller)
             book.recent_trades.append(str(record["trade_id"]))
+            if quantity > spec.lot_size and not {buyer.account, seller.account} & self.people.watched:
+                book.correctable = str(record["trade_id"]), quantity
             if len(book.recent_trades) > 40:
                 del book.recent_trades[:20]
 
         engine.listen(listen)
+        engine.protected = {MAKERS[0]: 3, INDEPENDENT_MAKER: 2}
         return book

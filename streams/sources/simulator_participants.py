@@ -2,8 +2,12 @@
 
 The operator controls its maker through a holding company (a subsidiary of a subsidiary); the maker's second
 account belongs to a sister company held by a control flag below 50 %. Beside them stand the operator's
-treasury, which is in the group but not registered, a client of which the operator owns 30 % (watched, still a
-client), clients with two accounts of one owner, two clients under one parent, and an independent maker.
+treasury (two accounts), which is in the group but not registered, a client of which the operator owns 30 %
+(watched, still a client), clients with two accounts of one owner, two clients under one parent, two of whose
+parent owns half, one that waives its priority, and an independent maker. Three things change at
+`SimulatorConfig.moment`: the registration of `LEAVING` ends, `JOINING` comes under the group's control and is
+registered, and the account `MOVING[0]` passes to the owner of `MOVING[1]`. These, and `WAIVER`, do nothing of
+their own accord.
 """
 
 from __future__ import annotations
@@ -22,9 +26,15 @@ OPERATOR_GROUP = "operator"
 MAKERS = ("MM-1", "MM-2")
 INDEPENDENT_MAKER = "IMM-1"
 TREASURY = "TREASURY-1"
+TREASURY_DESK = "TREASURY-2"
 SAME_OWNER = ("CL-OWNER-A", "CL-OWNER-B")
 SAME_GROUP = ("CL-GROUP-A", "CL-GROUP-B")
 WATCHED = "CL-VENTURE"
+WAIVER = "CL-WAIVER"
+HALVES = ("CL-HALF-A", "CL-HALF-B")
+LEAVING = "IMM-LEAVING"
+JOINING = "MM-JOINING"
+MOVING = ("CL-MOVING", "CL-MOVED-TO")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,7 @@ class Population:
             Participant("MM-1", "maker", OPERATOR_GROUP, "affiliated_mm", True),
             Participant("MM-2", "maker-asia", OPERATOR_GROUP, "affiliated_mm", True),
             Participant(TREASURY, "treasury", OPERATOR_GROUP, "affiliate", False),
+            Participant(TREASURY_DESK, "treasury", OPERATOR_GROUP, "affiliate", False),
         ]
         if config.independent_maker:
             people.append(Participant(INDEPENDENT_MAKER, "rival", "rival", "market_maker", True))
@@ -58,15 +69,22 @@ class Population:
         people += [Participant(name, "two-accounts", "two-accounts", "client", False) for name in SAME_OWNER]
         people += [Participant(name, name.lower(), "family", "client", False) for name in SAME_GROUP]
         people.append(Participant(WATCHED, "venture", "venture", "client", False))
-        self.participants = {person.account: person for person in people}
+        people += [Participant(name, name.lower(), name.lower(), "client", False) for name in HALVES]
         self.clients = [person.account for person in people if person.role == "client"]
-        self.makers = [
-            person.account for person in people if person.role in ("affiliated_mm", "market_maker")
-        ]
+        people.append(Participant(WAIVER, "waiver", "waiver", "client", False))
+        people.append(Participant(LEAVING, "leaving", "leaving", "market_maker", True))
+        people.append(Participant(JOINING, "joining", "joining", "client", False))
+        people += [Participant(name, name.lower(), name.lower(), "client", False) for name in MOVING]
+        self.participants = {person.account: person for person in people}
+        makers = (*MAKERS, INDEPENDENT_MAKER)
+        self.makers = [person.account for person in people if person.account in makers]
+        self.watched = frozenset(
+            person.account for person in people if person.role in ("affiliated_mm", "affiliate")
+        )
         self.groups = {person.account: person.group for person in people}
 
     def role(self, account: str) -> Role:
-        """The account's role, the same all day."""
+        """The account's role, the same all day but for those that change at the run's moment."""
         person = self.participants.get(account)
         return person.role if person else "unknown"
 
@@ -97,13 +115,18 @@ def reference_tables(config: SimulatorConfig, instruments: Iterable[InstrumentSp
     tables.append(
         table("entities", (("id", "venue"), ("name", "Simulated Exchange Ltd"), ("operator", True)))
     )
-    companies = ["holding", "trading-holding", "family-office"]
+    companies = ["holding", "trading-holding", "family-office", "half-office"]
     owners = dict.fromkeys([*companies, *(person.owner for person in people)])
     tables += [table("entities", (("id", owner), ("name", f"{owner} Ltd"))) for owner in owners]
-    tables += [
-        table("accounts", (("account", person.account), ("entity", person.owner), ("kind", person.kind)))
-        for person in people
-    ]
+    moment = config.moment
+    for person in people:
+        pairs: list[tuple[str, object]] = [("account", person.account), ("entity", person.owner)]
+        pairs += [("kind", person.kind)] + ([("priority_waiver", True)] if person.account == WAIVER else [])
+        if person.account == MOVING[0]:
+            owner = Population(config).owner(MOVING[1])
+            tables.append(table("accounts", [*pairs, ("valid_to", moment)]))
+            pairs = [("account", person.account), ("entity", owner), ("valid_from", moment)]
+        tables.append(table("accounts", pairs))
     edges: list[tuple[str, str, str, bool]] = [
         ("venue", "holding", "100", False),
         ("holding", "trading-holding", "75", False),
@@ -113,24 +136,38 @@ def reference_tables(config: SimulatorConfig, instruments: Iterable[InstrumentSp
         ("venue", "venture", "30", False),
         ("family-office", "cl-group-a", "60", False),
         ("family-office", "cl-group-b", "100", False),
+        *(("half-office", name.lower(), "50", False) for name in HALVES),
     ]
     for parent, child, percent, control in edges:
-        pairs: list[tuple[str, object]] = [("parent", parent), ("child", child), ("control_pct", percent)]
+        pairs = [("parent", parent), ("child", child), ("control_pct", percent)]
         tables.append(table("affiliations", [*pairs, ("control", True)] if control else pairs))
     symbols = [spec.symbol for spec in config.instruments]
     for account, named, affiliated in (("MM-1", ["*"], True), ("MM-2", symbols, True)):
         tables.append(_registration(account, named, affiliated))
     if config.independent_maker:
         tables.append(_registration(INDEPENDENT_MAKER, ["*"], False))
+    tables.append(_registration(LEAVING, ["*"], False, ("valid_to", moment)))
+    tables.append(_registration(JOINING, ["*"], True, ("valid_from", moment)))
+    tables.append(table("affiliations", (
+        ("parent", "trading-holding"), ("child", "joining"), ("control_pct", "50.01"), ("valid_from", moment),
+    )))  # fmt: skip
+    for spec in config.instruments:
+        tables += [
+            table(
+                "trading_phases",
+                (("instrument", spec.symbol), ("phase", phase), ("from", begin), ("to", end)),
+            )
+            for phase, begin, end in config.phases(spec.symbol)
+        ]
     tables.append(table("fee_schedule", (
         ("tier", "standard"), ("maker_bps", str(MAKER_BPS)), ("taker_bps", str(TAKER_BPS)),
     )))  # fmt: skip
     return tables
 
 
-def _registration(account: str, instruments: list[str], affiliated: bool) -> str:
+def _registration(account: str, instruments: list[str], affiliated: bool, *dates: tuple[str, object]) -> str:
     return table("mm_registrations", (
-        ("account", account), ("instruments", instruments), ("affiliated", affiliated),
+        ("account", account), ("instruments", instruments), ("affiliated", affiliated), *dates,
     ))  # fmt: skip
 
 

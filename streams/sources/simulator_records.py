@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from schemas.decimals import ONE, text
-from schemas.events import OrderCapacity, OrderExecType, OrdType, Side, TimeInForce
+from schemas.events import (
+    Aggressor,
+    ExecInst,
+    MatchType,
+    OrderCapacity,
+    OrderExecType,
+    OrdType,
+    Side,
+    TimeInForce,
+)
 from streams.sources.simulator_config import Record
 
 Flag = bool | None | Literal["absent"]
@@ -62,6 +71,18 @@ class Order:
     live: bool = False
     first_flag: Flag = "absent"
     tampered: bool = False
+    exec_inst: tuple[ExecInst, ...] = ()
+    min_qty: int = 0
+    suspended: bool = False
+
+    @property
+    def takes_any(self) -> bool:
+        """Whether it trades with any quantity, however small."""
+        return not self.min_qty and "all_or_none" not in self.exec_inst
+
+    def takes(self, offered: int) -> bool:
+        """Whether it trades with an aggressor of that quantity: a whole, or its least."""
+        return offered >= (self.leaves if "all_or_none" in self.exec_inst else self.min_qty)
 
     def __post_init__(self) -> None:
         if self.order_qty <= 0:
@@ -98,6 +119,10 @@ def order_record(
         record["stop_px"] = TEXT[order.stop_px]
     if order.display_qty:
         record["display_qty"] = TEXT[order.display_qty]
+    if order.min_qty:
+        record["min_qty"] = TEXT[order.min_qty]
+    if order.exec_inst:
+        record["exec_inst"] = list(order.exec_inst)
     if order.post_only:
         record["post_only"] = True
     if order.mm_flag != "absent":
@@ -139,10 +164,11 @@ def trade_record(
     quantity: int,
     buyer: Order,
     seller: Order,
-    aggressor: Side,
+    aggressor: Aggressor,
+    match_type: MatchType,
     match_id: str,
 ) -> Record:
-    """One `trades` record of the book."""
+    """One `trades` record of the book; an uncross has no aggressor and no `match_id`."""
     fee_base = price * quantity
     taker_fee = text(-(-fee_base * TAKER_BPS // _FEE_DIVISOR))
     maker_fee = text(-(-fee_base * MAKER_BPS // _FEE_DIVISOR))
@@ -161,9 +187,10 @@ def trade_record(
         "sell_order_id": seller.order_id,
         "sell_account": seller.account,
         "sell_fee": taker_fee if aggressor == "sell" else maker_fee,
-        "match_type": "book",
-        "match_id": match_id,
+        "match_type": match_type,
     }
+    if match_id:
+        record["match_id"] = match_id
     if buyer.mm_flag != "absent":
         record["buy_mm_flag"] = buyer.mm_flag
     if seller.mm_flag != "absent":
@@ -171,19 +198,20 @@ def trade_record(
     return record
 
 
-def block_record(
+def off_book_record(
     instrument: str,
     seq: int,
     ts: int,
     trade_id: str,
+    match_type: MatchType,
     price: int,
     quantity: int,
-    buyer: tuple[str, bool],
-    seller: tuple[str, bool],
+    buyer: tuple[str, Flag],
+    seller: tuple[str, Flag],
 ) -> Record:
     """One `trades` record agreed off the book: no orders, no match. Sides are (account, mm_flag)."""
     fee = text(-(-price * quantity * TAKER_BPS // _FEE_DIVISOR))
-    return {
+    record: Record = {
         "instrument": instrument,
         "seq": seq,
         "ts": ts,
@@ -193,13 +221,23 @@ def block_record(
         "qty": TEXT[quantity],
         "aggressor": "none",
         "buy_account": buyer[0],
-        "buy_mm_flag": buyer[1],
         "buy_fee": fee,
         "sell_account": seller[0],
-        "sell_mm_flag": seller[1],
         "sell_fee": fee,
-        "match_type": "block",
+        "match_type": match_type,
     }
+    for side, (_, flag) in (("buy", buyer), ("sell", seller)):
+        if flag != "absent":
+            record[f"{side}_mm_flag"] = flag
+    return record
+
+
+def correction_record(
+    instrument: str, seq: int, ts: int, trade_id: str, orig_trade_id: str, changes: Record
+) -> Record:
+    """One `trade_correct`: it names the trade it corrects and says what it changes."""
+    record = bust_record(instrument, seq, ts, trade_id, orig_trade_id)
+    return {**record, "exec_type": "trade_correct", **changes}
 
 
 def bust_record(instrument: str, seq: int, ts: int, trade_id: str, orig_trade_id: str) -> Record:

@@ -105,15 +105,21 @@ class Recording:
 
 def market(seed: int, *, instruments: int = 1) -> Recording:
     """Return the recording of a seed: 5 to 60 records an instrument, a third of the seeds without faults."""
-    random = Random(seed)
+    recording = build(Random(seed), instruments=instruments)
+    recording.seed = seed
+    return recording
+
+
+def build(random: Random, *, instruments: int = 1, sizes: tuple[int, ...] = (4, 10, 20, 30)) -> Recording:
+    """Return a recording from a source of chance, perhaps one that shrinks; `sizes`: how much happens."""
     level = random.choice((0.0, 1.0, 1.0, 2.0))
     start = MIDNIGHT - random.choice((3 * SECOND, 30 * SECOND, 5_000 * SECOND))
     names = [f"X{number}" if number else "X" for number in range(instruments)]
-    recording = Recording(seed, "")
+    recording = Recording(0, "")
     moments: list[int] = []
     for name in names:
         venue = Venue(random, name, start, level)
-        venue.run(random.choice((4, 10, 20, 30)))
+        venue.run(random.choice(sizes))
         moments += [record["ts"] for _topic, record in venue.out]
         recording.lines += _lines(random, venue.out, level)
     recording.reference = reference(random, names, moments or [start])

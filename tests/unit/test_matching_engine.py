@@ -198,7 +198,8 @@ def test_permitted_lets_one_pair_trade_and_prevention_catches_the_next(venue: Ve
 def test_blocks_and_busts_leave_the_book_alone(venue: Venue) -> None:
     venue.send("a", "A", "buy", 10, 3)
     venue.said()
-    trade_id = venue.engine.report_block(9_000, 9 * ONE, ONE, ("M1", True), ("B", False))
+    trade = venue.engine.report(9_000, "block", 9 * ONE, ONE, ("M1", True), ("B", False))
+    trade_id = str(trade["trade_id"])
     venue.engine.bust(9_001, trade_id)
     (_, block), (_, bust) = venue.out
     assert (block["match_type"], block["aggressor"], block.get("buy_order_id"), block["buy_mm_flag"]) == (
