@@ -9,7 +9,8 @@ from random import Random
 
 import pytest
 from agreement import RULEBOOK, differences
-from maker_markets import maker_market
+from drawn import draw
+from maker_markets import drawn_makers, maker_market
 from presence import expected, said
 
 from detectors.affiliation import Directory
@@ -34,6 +35,8 @@ HANDED_OVER = 15
 LANDED = 4
 MARKETS = 100
 BLOCK = 20
+DRAWN = 60
+LONGEST = 60  # steps
 
 
 @pytest.mark.parametrize("first", range(0, MARKETS, BLOCK))
@@ -56,6 +59,22 @@ def test_generated_makers_agree_with_the_oracle(first: int, tmp_path: Path) -> N
     print(f"compared {compared} rows and alerts: {dict(verdicts)}, {dict(kinds)}")
     assert compared > 0
     assert not wrong, "\n".join(wrong[:20])
+
+
+def test_drawn_makers_agree_with_the_oracle() -> None:
+    """The same on markets that Hypothesis draws: what differs is shown on the smallest that it finds."""
+    seen: Counter[str] = Counter()
+
+    def check(chance: Random, steps: int, folder: Path) -> None:
+        drawn_makers(chance, steps, folder)
+        (rows, alerts, _), (their_rows, their_alerts) = said(folder), expected(folder)
+        seen.update(markets=1, rows=len(their_rows), alerts=len(their_alerts))
+        assert rows == their_rows
+        assert alerts == their_alerts
+
+    draw(DRAWN, LONGEST, check)
+    print(f"compared {dict(seen)}")
+    assert min(seen[name] for name in ("markets", "rows", "alerts")) > 0
 
 
 def test_what_lands_agrees_with_the_oracle_in_all_tables(tmp_path: Path) -> None:

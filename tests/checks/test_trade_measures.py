@@ -10,8 +10,9 @@ from random import Random
 
 import pytest
 from agreement import RULEBOOK, TRADES, differences
+from drawn import draw
 from test_quoting_obligation import entries
-from trade_markets import affiliated_market, trade_market
+from trade_markets import affiliated_market, drawn_affiliates, drawn_takers, trade_market
 
 from detectors.runner import Output, Runner
 from schemas import codec
@@ -23,6 +24,8 @@ from streams.replay import replay
 MARKETS = 60
 BLOCK = 10
 WITH_CLOCKS = 60
+DRAWN = 40
+LONGEST = 60  # steps
 HANDED_OVER = 15
 AFFILIATED = 120
 AgreedSpreads = dict[str, tuple[str, int, str]]  # by breach: status, ts, mean
@@ -44,6 +47,35 @@ def test_generated_takers_agree_with_the_oracle(first: int, tmp_path: Path) -> N
     assert compared > 0
     assert measured > 0
     assert not wrong, "\n".join(wrong[:20])
+
+
+def test_drawn_takers_agree_with_the_oracle() -> None:
+    """The same on markets that Hypothesis draws: what differs is shown on the smallest that it finds."""
+    seen: Counter[str] = Counter()
+
+    def check(chance: Random, steps: int, folder: Path) -> None:
+        drawn_takers(chance, steps, folder)
+        number, lines = differences(folder)
+        seen.update(markets=1, facts=number, trades=sum(row.effective_n for row in minutes(run(folder, None))))
+        assert not [line for line in lines if any(name in line for name in OURS)]
+
+    draw(DRAWN, LONGEST, check)
+    print(f"compared {dict(seen)}")
+    assert min(seen[name] for name in ("markets", "facts", "trades")) > 0
+
+
+def test_drawn_affiliates_quote_as_the_oracle_says() -> None:
+    seen: Counter[str] = Counter()
+
+    def check(chance: Random, steps: int, folder: Path) -> None:
+        drawn_affiliates(chance, steps, folder)
+        ours, theirs = agreed_spreads(folder)
+        seen.update(markets=1, alerts=len(theirs))
+        assert ours == theirs
+
+    draw(DRAWN, LONGEST, check)
+    print(f"compared {dict(seen)}")
+    assert min(seen.values()) > 0
 
 
 def run(folder: Path, clocks: Random | None) -> Iterator[Output]:

@@ -232,7 +232,7 @@ def test_the_command_writes_a_recording_and_says_how_the_order_was_made(tmp_path
     out = tmp_path / "recording"
     done = CliRunner().invoke(app, ["ingest", "binance", str(tmp_path / "capture.gz"), "--to", str(out)])
     assert done.exit_code == 0, done.output
-    assert "3 records of capture.gz written" in done.output
+    assert "3 records of binance written" in done.output
     assert "1 of 3 records arrived after one with a later event time" in done.output
     assert [problem.severity for problem in recording.check(out)] == ["warning", "warning"]
 

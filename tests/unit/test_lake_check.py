@@ -131,7 +131,7 @@ def test_the_command_says_what_is_wrong(whole: Path, tmp_path: Path) -> None:
     assert said.exit_code == 0 and "is whole" in said.output
     root = Path(shutil.copytree(whole, tmp_path / "lake"))
     data(root).unlink()
-    said = CliRunner().invoke(app, ["lake", "check", "--lake", str(root)])
+    said = CliRunner().invoke(app, ["lake", "check", "--lake", str(root)], env={"COLUMNS": "500"})
     assert said.exit_code == 1 and "are missing" in said.output and "restore the file" in said.output
 
 
