@@ -143,9 +143,10 @@ def follow(book: dict[str, dict[str, Any]], topic: Topic, record: dict[str, Any]
                     if hidden else order["shown"] - quantity
                 )  # fmt: skip
         return
-    kind, leaves = record["exec_type"], Decimal(record["leaves_qty"])
+    kind = record["exec_type"]
     if kind.startswith("mm_protection"):
         return
+    leaves = Decimal(record["leaves_qty"])
     if kind in ("suspended", "resumed"):
         book[record["order_id"]]["resting"] = kind == "resumed"
     elif kind == "new":
