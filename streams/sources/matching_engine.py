@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 
 from schemas.events import Aggressor, MatchType, OrderExecType, Side, Topic
-from streams.sources.order_book import BookSide, Level
+from streams.sources.order_book import BookSide, Level, clearing_price
 from streams.sources.simulator_config import Phase, Record
 from streams.sources.simulator_records import (
     Flag,
@@ -190,7 +190,7 @@ class MatchingEngine:
 
         `permitted`: ids of orders that may trade with their own group.
         """
-        while self._crosses(price := self._clearing_price()):
+        while price := clearing_price(self.bids, self.asks):
             bid, ask = (next(iter(side.best_level.orders.values())) for side in (self.bids, self.asks))
             barred = self._barred(bid, ask, permitted)
             if barred is not None:
@@ -202,27 +202,6 @@ class MatchingEngine:
             self.bids.fill(bid, quantity, self.seq + 1)
             self.asks.fill(ask, quantity, self.seq + 1)
             self._execute(bid, ask, price, quantity, ts, "none", "auction", "")
-
-    def _crosses(self, price: int) -> bool:
-        """Whether the best bid and the best ask both trade at `price`; 0: the book is not crossed."""
-        return bool(price) and self.bids.best_level.price >= price >= self.asks.best_level.price
-
-    def _clearing_price(self) -> int:
-        """The lowest price of the greatest volume, all hidden quantity counted; 0 where nothing crosses."""
-        if not self.bids.keys or not self.asks.keys or self.bids.keys[-1] < -self.asks.keys[-1]:
-            return 0
-        low, high = self.asks.best_level.price, self.bids.best_level.price
-        sums = []
-        for price in sorted(
-            {abs(key) for key in (*self.bids.keys, *self.asks.keys) if low <= abs(key) <= high}
-        ):
-            volume = [
-                sum(order.leaves for level in side.from_best() for order in level.orders.values()
-                    if level.price * side.sign >= price * side.sign)
-                for side in (self.bids, self.asks)
-            ]  # fmt: skip
-            sums.append((min(volume), -price))
-        return -max(sums)[1]
 
     def _barred(self, bid: Order, ask: Order, permitted: Container[str]) -> Order | None:
         """Which of two orders may not trade in an uncross: one that wants a whole, or of the same group."""

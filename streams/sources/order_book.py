@@ -93,3 +93,23 @@ class BookSide:
         order.shown = tranche
         order.stamp = seq
         level.orders[order.order_id] = level.orders.pop(order.order_id)
+
+
+def clearing_price(bids: BookSide, asks: BookSide) -> int:
+    """The lowest price at which most would trade, all hidden quantity counted; 0 where nothing crosses."""
+    if not bids.keys or not asks.keys or bids.keys[-1] < -asks.keys[-1]:
+        return 0
+    low, high = asks.best_level.price, bids.best_level.price
+    sums = []
+    for price in sorted({abs(key) for key in (*bids.keys, *asks.keys) if low <= abs(key) <= high}):
+        volume = [
+            sum(
+                order.leaves
+                for level in side.from_best()
+                for order in level.orders.values()
+                if level.price * side.sign >= price * side.sign
+            )
+            for side in (bids, asks)
+        ]
+        sums.append((min(volume), -price))
+    return -max(sums)[1]

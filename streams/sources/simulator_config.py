@@ -118,10 +118,10 @@ class SimulatorConfig:
     The run ends after `seconds` of event time, or after `events` records where that is given (the turn under
     way and what is already scheduled are finished). `rate` is the mean number of records per second of event
     time, all instruments together. `near` is what only comes near a violation; `closures`: each instrument
-    has an auction, a halt and an exceptional phase. `block_instances`: the instances of `client_priority`
-    that alert on a block (see the reading of SPEC section 4 in `simulator_labels`). `quoting` adds markets in
-    which makers quote under agreements (see `simulator_quoting`): `kept` only in styles in which nothing is to be found,
-    however near they come, `all` in those that breach as well.
+    has an auction, a halt and an exceptional phase. `block_instances`: those of `client_priority` that alert
+    on a block (see the reading of SPEC section 4 in `simulator_labels`). `quoting` adds markets in which
+    makers quote under agreements (see `simulator_quoting`): `kept` only in styles in which nothing is to be
+    found, however near they come, `all` in those that breach as well.
     """
 
     seed: int = 1

@@ -95,6 +95,8 @@ class PriorityActs(Acts):
     ) -> Act:
         def act(book: Book) -> bool:
             pair = self._prepared(book, lots, **staged)
+            for _ in range(4 if "phase" in staged else 0):  # phases are short: room is made at once
+                pair = pair or self._prepared(book, lots, **staged)
             if pair is None:
                 return False
             client, maker = pair
