@@ -56,7 +56,9 @@ def test_drawn_takers_agree_with_the_oracle() -> None:
     def check(chance: Random, steps: int, folder: Path) -> None:
         drawn_takers(chance, steps, folder)
         number, lines = differences(folder)
-        seen.update(markets=1, facts=number, trades=sum(row.effective_n for row in minutes(run(folder, None))))
+        seen.update(
+            markets=1, facts=number, trades=sum(row.effective_n for row in minutes(run(folder, None)))
+        )
         assert not [line for line in lines if any(name in line for name in OURS)]
 
     draw(DRAWN, LONGEST, check)
