@@ -143,7 +143,9 @@ class Agreements:
     def run(self, agreement: str, width: Width | None, start: int, end: int, known: bool) -> Run:
         """Add the quotes as they stand from `start` to `end`; return days over by then, and the open one.
 
-        The day is over at its end, or at its session's, whichever is later.
+        The day is over at its end, or at its session's, whichever is later. One day is weighed at a time:
+        where an agreement changes its hours so that the next day's session begins before this one's is over,
+        quotes until then count for this day only.
         """
         over: list[Over] = []
         day = width.trading_day if width else _shift(trading_day(start, self.zone(agreement)), -1)

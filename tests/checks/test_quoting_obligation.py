@@ -74,7 +74,7 @@ def test_drawn_makers_agree_with_the_oracle() -> None:
 
     draw(DRAWN, LONGEST, check)
     print(f"compared {dict(seen)}")
-    assert min(seen[name] for name in ("markets", "rows", "alerts")) > 0
+    assert min(seen[name] for name in ("markets", "rows")) > 0
 
 
 def test_what_lands_agrees_with_the_oracle_in_all_tables(tmp_path: Path) -> None:
