@@ -63,12 +63,13 @@ class MakerQuote(msgspec.Struct, frozen=True):
 
 
 class Widths(msgspec.Struct):
-    """By agreement the day that is open; by key what is due; by account the record that last changed quotes.
+    """By agreement the days that are open, ascending: two where a session crosses midnight and the next has
+    begun; by key what is due; by account the record that last changed quotes.
 
     `told`: days that clocks let be over beyond the last own entry.
     """
 
-    open: dict[str, Width] = {}
+    open: dict[str, list[Width]] = {}
     due: dict[str, Over] = {}
     told: dict[str, Width] = {}
     touched: dict[str, Evidence] = {}
@@ -76,9 +77,10 @@ class Widths(msgspec.Struct):
 
 
 class AgreedDay(NamedTuple):
-    """An agreement's session on one trading day, when the day is over, and whose it is."""
+    """An agreement's session on one trading day, when the day and what it agrees is over, and whose it is."""
 
     schedule: Schedule
+    midnight: int
     last: int
     affiliated: bool
     accounts: list[str]
@@ -130,38 +132,39 @@ class Agreements:
                 self._days, self._spreads = {}, {}
             market, directory = self.market, self.market.context.directory
             schedule = Schedule(directory, market.instrument, self.facts[agreement], day, market.context.zone)
-            last, affiliated = day_bounds(day, self.zone(agreement))[1], False
+            midnight, affiliated = day_bounds(day, self.zone(agreement))[1], False
+            last = midnight
             if schedule.segments:
                 last = schedule.span[1]
                 affiliated = any(
                     market.party(account, schedule.start).role == "affiliated_mm"
                     for account in schedule.segments[0].accounts
                 )
-            found = self._days[agreement, day] = AgreedDay(schedule, last, affiliated, schedule.accounts())
+            found = self._days[agreement, day] = AgreedDay(
+                schedule, midnight, last, affiliated, schedule.accounts()
+            )
         return found
 
-    def run(self, agreement: str, width: Width | None, start: int, end: int, known: bool) -> Run:
-        """Add the quotes as they stand from `start` to `end`; return days over by then, and the open one.
+    def run(self, agreement: str, opened: list[Width], start: int, end: int, known: bool) -> Run:
+        """Add the quotes as they stand from `start` to `end`; return days over by then, and those still open.
 
-        The day is over at its end, or at its session's, whichever is later. One day is weighed at a time:
-        where an agreement changes its hours so that the next day's session begins before this one's is over,
-        quotes until then count for this day only.
+        The day is over at its end, or at its session's, whichever is later.
         """
-        over: list[Over] = []
-        day = width.trading_day if width else _shift(trading_day(start, self.zone(agreement)), -1)
-        width = width or Width(day)
-        while True:
-            schedule, last, affiliated, accounts = self._day(agreement, width.trading_day)
+        found = Run()
+        widths = opened or [Width(_shift(trading_day(start, self.zone(agreement)), -1))]
+        while self._day(agreement, widths[-1].trading_day).midnight <= end:
+            widths = [*widths, Width(_shift(widths[-1].trading_day, 1))]
+        for width in widths:
+            schedule, _midnight, last, affiliated, accounts = self._day(agreement, width.trading_day)
             watched = affiliated and last > start
             if watched:
                 self._weigh(schedule, width, start, min(end, last), known)
             if last > end:
-                break
+                found.open.append(width)
             if watched:
-                over.append(Over(agreement, width, accounts, schedule.start, last))
-            width = Width(_shift(width.trading_day, 1))
-        now = Over(agreement, width, accounts, schedule.start, end) if watched else None
-        return Run(width, over, now)
+                ends = found.over if last <= end else found.now
+                ends.append(Over(agreement, width, accounts, schedule.start, min(last, end)))
+        return found
 
     def _weigh(self, schedule: Schedule, width: Width, start: int, end: int, known: bool) -> None:
         for segment in schedule.segments[schedule.index(start) :] if known else ():
@@ -203,11 +206,11 @@ class Agreements:
 
 
 class Run(msgspec.Struct):
-    """What `Agreements.run` found: the open day, the days over by then, and the open one as it is now."""
+    """What `Agreements.run` found: the open days, the days over by then, and the open ones as they are now."""
 
-    width: Width
-    over: list[Over]
-    now: Over | None
+    open: list[Width] = []
+    over: list[Over] = []
+    now: list[Over] = []
 
 
 def _shift(day: str, days: int) -> str:

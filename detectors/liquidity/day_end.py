@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from detectors.base import Rule
-from detectors.liquidity.agreed_spread import Agreements, Over, Widths
+from detectors.liquidity.agreed_spread import Agreements, Over, Width, Widths
 from detectors.liquidity.makers_compared import RESAMPLES, Comparison, compare
 from detectors.liquidity.trade_measures import LAST, OTHERS, Fill, Trades
 from detectors.trading_day import day_bounds
@@ -24,10 +24,8 @@ def count_quotes(
     """Add the makers' quotes as they stand; days that are over by `end` are decided at their end."""
     agreements: Agreements = market.cache[rule.instance.name]
     for agreement in agreements.facts:
-        width = widths.open.get(agreement)
-        if width is not None and not certain:
-            width = msgspec.structs.replace(width)
-        run = agreements.run(agreement, width, start, end, known)
+        opened = widths.open.get(agreement, [])
+        run = agreements.run(agreement, opened if certain else _copied(opened), start, end, known)
         for over in run.over:
             key = f"spread {over.width.trading_day} {agreement}"
             if widths.told.get(key) != over.width:
@@ -38,7 +36,7 @@ def count_quotes(
             else:
                 widths.told[key] = over.width
         if certain:
-            widths.open[agreement] = run.width
+            widths.open[agreement] = run.open
 
 
 def judge_open_days(rule: Rule, market: Market, widths: Widths, start: int, end: int, *, known: bool) -> None:
@@ -46,13 +44,14 @@ def judge_open_days(rule: Rule, market: Market, widths: Widths, start: int, end:
     agreements: Agreements = market.cache[rule.instance.name]
     found: list[Over] = []
     for agreement in agreements.facts:
-        width = widths.open.get(agreement)
-        width = msgspec.structs.replace(width) if width is not None else None
-        now = agreements.run(agreement, width, start, end, known).now
-        if now is not None:
-            found.append(now)
+        opened = _copied(widths.open.get(agreement, []))
+        found += agreements.run(agreement, opened, start, end, known).now
     for over in sorted(found, key=lambda over: _breach(rule, market, _spread_anchor(over))):
         judge_spread(rule, market, over)
+
+
+def _copied(opened: list[Width]) -> list[Width]:
+    return [msgspec.structs.replace(width) for width in opened]
 
 
 def _spread_anchor(over: Over) -> Anchor:

@@ -104,7 +104,7 @@ class SpreadQuality(Rule):
     """
 
     name = "spread_quality"
-    version = 3
+    version = 4
     State = SpreadQualityState
 
     class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

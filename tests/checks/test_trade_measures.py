@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,9 +71,6 @@ def test_drawn_affiliates_quote_as_the_oracle_says() -> None:
 
     def check(chance: Random, steps: int, folder: Path) -> None:
         drawn_affiliates(chance, steps, folder)
-        if sessions_may_overlap(folder):
-            seen.update(left_out=1)
-            return
         ours, theirs = agreed_spreads(folder)
         seen.update(markets=1, alerts=len(theirs))
         assert ours == theirs
@@ -82,16 +78,6 @@ def test_drawn_affiliates_quote_as_the_oracle_says() -> None:
     draw(DRAWN, LONGEST, check)
     print(f"compared {dict(seen)}")
     assert seen["markets"] > 0
-
-
-def sessions_may_overlap(folder: Path) -> bool:
-    """Say if an agreement changes its hours to or from ones that cross midnight (see `Agreements.run`)."""
-    hours: dict[str, set[tuple[str, str]]] = {}
-    reference = tomllib.loads((folder / "reference.toml").read_text(encoding="utf-8"))
-    for row in reference.get("mm_agreements", []):
-        times = row.get("session_start", "00:00"), row.get("session_end", "24:00")
-        hours.setdefault(row["id"], set()).add(times)
-    return any(len(found) > 1 and any(start >= end for start, end in found) for found in hours.values())
 
 
 def run(folder: Path, clocks: Random | None) -> Iterator[Output]:
