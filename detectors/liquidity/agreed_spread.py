@@ -206,7 +206,7 @@ class Agreements:
 
 
 class Run(msgspec.Struct):
-    """What `Agreements.run` found: the open days, the days over by then, and the open ones as they are now."""
+    """What `Agreements.run` found: the days still open, those over by then, and the open ones as of now."""
 
     open: list[Width] = []
     over: list[Over] = []
