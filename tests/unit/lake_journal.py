@@ -47,9 +47,9 @@ def kept(folder: Path) -> Kept:
     return sink
 
 
-def simulated(folder: Path, events: int, seed: int = 1) -> Path:
+def simulated(folder: Path, events: int, seed: int = 1, **more: Any) -> Path:
     """A simulated day as a recording."""
-    run = simulate(SimulatorConfig(seed=seed, events=events, violations=Violations.each(2)))
+    run = simulate(SimulatorConfig(seed=seed, events=events, violations=Violations.each(2), **more))
     lines: dict[str, list[bytes]] = {topic: [] for topic in SOURCE_TOPICS}
     for topic, record in run:
         lines[topic].append(codec.encode(record))

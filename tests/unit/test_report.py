@@ -61,11 +61,11 @@ RUN = CliRunner()
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A simulated day with two agreements and a halt, in which a client's name is hostile."""
     root = tmp_path_factory.mktemp("report")
-    folder = simulated(root / "day", 4_000)
+    folder = simulated(root / "day", 4_000, closures=False)
     for name in ("orders.jsonl", "trades.jsonl", "quotes.jsonl", "reference.toml"):
         path = folder / name
         text = path.read_text(encoding="utf-8")
-        text = text.replace('"CL-04"', f'"{HOSTILE}"'.replace('"1"', '\\"1\\"'))
+        text = text.replace('"CL-OWNER-A"', f'"{HOSTILE}"'.replace('"1"', '\\"1\\"'))
         path.write_text(text.replace('"XRP-HKD"', '"X<b>\'\\u001b[31m"'), encoding="utf-8")
     with (folder / "reference.toml").open("a", encoding="utf-8") as stream:
         stream.write(AGREEMENTS)
