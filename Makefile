@@ -66,7 +66,7 @@ rules-table: .venv/installed
 	@mv build/README.md README.md
 
 doctest: .venv/installed
-	$(BIN)/pytest --doctest-modules schemas detectors $(TESTS)
+	$(BIN)/pytest --doctest-modules schemas detectors streams $(TESTS)
 
 # Units, manifests, rules and dashboards, by the checkers of whoever reads them (also promtool, systemd-analyze).
 infra: .venv/installed
