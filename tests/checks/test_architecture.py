@@ -130,7 +130,7 @@ def rooms(path: str, text: str) -> Iterator[Finding]:
         yield path, 1, "says nothing by its name"
     if path.startswith("tests/") and name == "__init__.py":
         yield path, 1, "makes a package of a test folder"
-    if path.startswith("tests/unit/") and '/ "infra"' in text:
+    if path.startswith("tests/unit/") and '/ "infra' in text:
         yield path, 1, "reads infra off the source tree; where the wheel is tested there is `resource` only"
 
 

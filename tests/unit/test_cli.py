@@ -182,7 +182,7 @@ def test_kept_agreements_are_in_the_labels_and_the_recording_is_sound(tmp_path: 
 
 
 def test_a_dead_broker_is_one_line_and_no_long_wait() -> None:
-    for words in (["status"], ["reference", "load", str(ROOT / "infra/reference/reference.toml")]):
+    for words in (["status"], ["reference", "load", str(resource("infra/reference/reference.toml"))]):
         result = fairbook(*words, "--broker", "127.0.0.1:1")
         assert result.returncode == 1
         assert "the broker does not answer within" in result.stderr

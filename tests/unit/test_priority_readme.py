@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,7 @@ from typer.testing import CliRunner
 from schemas.alerts import Alert
 from streams.cli import app
 
-README = Path(__file__).resolve().parents[2] / "detectors" / "priority" / "README.md"
-TEXT = README.read_text(encoding="utf-8")
+TEXT = resources.files("detectors.priority").joinpath("README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^### \d+\. (.*?)\n(.*?)```toml\n(.*?)```", TEXT, re.DOTALL | re.MULTILINE)
 
 
