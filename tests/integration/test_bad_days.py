@@ -49,10 +49,13 @@ def test_the_broker_is_away_for_longer_than_anything_waits(tmp_path: Path, kafka
                 local_broker.down(state)
                 time.sleep(AWAY)
                 local_broker.up(int(address.rpartition(":")[2]), state, kafka_libs)
+                assert "broker_away" in up.text
                 publisher = feed.Feed(pipeline.settings)
                 publisher.records(day.records[half:])
                 publisher.end_of_recording(day.latest)
                 pipeline.settle()
+                for stage in ("tag", "detect", "land"):
+                    wait_for(lambda stage=stage: _is_well(up.text, stage), f"{stage} to be well\n{up.text}")
                 print(up.text)
                 expected = replayed(day.write(tmp_path / "recording"), tmp_path / "replayed")
                 assert same(pipeline.said("alerts"), expected.alerts, "alerts") > 0
@@ -60,6 +63,12 @@ def test_the_broker_is_away_for_longer_than_anything_waits(tmp_path: Path, kafka
                 assert sum(same_rows(pipeline.settings.lake, tmp_path / "replayed").values()) > 0
     finally:
         local_broker.down(state)
+
+
+def _is_well(said: str, stage: str) -> bool:
+    """What was said last of the stage's worker."""
+    lines = [line for line in said.splitlines() if f"{stage} 0 " in line]
+    return lines[-1].endswith(("is well again", "ready"))
 
 
 def test_an_instrument_is_listed_at_noon_and_another_begins_its_series_anew(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,8 +24,9 @@ def test_the_demo_finds_what_was_planted_and_leaves_nothing(kafka_libs: Path, tm
         "demo", "--events", "8000", "--state", str(tmp_path / "a state"), FAIRBOOK_KAFKA_LIBS=str(kafka_libs)
     )
     assert demo.returncode == 0, demo.stdout + demo.stderr
-    said = "38 breaches were planted and 38 found with the right outcome; 0 alerts of their rules beside"
-    assert said in demo.stdout
+    said = r"(\d+) breaches were planted and \1 found with the right outcome; 0 alerts of"
+    planted = re.search(said, demo.stdout)
+    assert planted and int(planted[1]) > 50, demo.stdout
     for part in ("Did it see everything?", "Whose flow was it?", "What did the affiliated maker do", "next"):
         assert part in demo.stdout
     left = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout

@@ -9,7 +9,6 @@ from confluent_kafka import Producer
 from pipeline import Pipeline, simulated, wait_for
 
 from schemas import codec
-from streams import broker as local_broker
 from streams import feed
 from streams.watch import said
 
@@ -96,21 +95,3 @@ def test_a_spare_worker_a_foreign_writer_and_a_stray_record(broker: str, tmp_pat
         sender(pipeline, topic)(elsewhere, data)
         wait_until(pipeline, {"tag-0": {"partition_mismatch"}, "detect-0": set(), "land-0": set()})
         pipeline.stop()
-
-
-def test_a_broker_that_is_away(tmp_path: Path, kafka_libs: Path) -> None:
-    state = tmp_path / "broker"
-    address = local_broker.up(None, state, kafka_libs).address
-    names = ("tag-0", "detect-0", "land-0")
-    try:
-        with Pipeline(address, tmp_path, "away.") as pipeline:
-            pipeline.start()
-            wait_until(pipeline, {name: set() for name in names})
-            local_broker.down(state)
-            wait_until(pipeline, {name: {"broker_away"} for name in names})
-            local_broker.up(int(address.rpartition(":")[2]), state, kafka_libs)
-            wait_until(pipeline, {name: set() for name in names})
-            pipeline.workers.check()
-            pipeline.stop()
-    finally:
-        local_broker.down(state)
