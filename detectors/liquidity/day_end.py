@@ -119,6 +119,7 @@ def judge_makers(rule: Rule, market: Market, trades: Trades, day: str, ts: int) 
                 others,
                 excess=found[0].realised_excess_bps,
                 min_fills=found[0].min_fills,
+                min_blocks=found[0].min_blocks,
                 seed=alert_id(_breach(rule, market, anchor), rule.version, found[1]),
             )
         if compared is None or not compared.exceeds or found is None:

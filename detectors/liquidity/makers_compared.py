@@ -11,6 +11,9 @@ Everything that a second implementation needs, which SPEC.md leaves open:
    even): mean = sum(r q) / sum(q), exact. Nothing is said with fewer than `min_fills` fills of either.
 3. Blocks. A block is 300 s of Unix time, from a multiple of 300 s on; a fill lies in that of the instrument's
    time at it. k = the number of blocks in which either has a fill, numbered 0 .. k-1 in order of time.
+   Nothing is said with fewer than `min_blocks` of them (4): below, more than 1 % of the draws are one and the
+   same block k times (1 of 1, 1 of 4, 1 of 27), so that the bound is that block's own difference, and no
+   bound; with 4 it is 1 of 256. SPEC.md sets no least number: `min_blocks` = 1 is its letter.
 4. Chance. The seed is the alert's id, 32 hex digits. The words w(0), w(1), ... are 64-bit unsigned integers,
    big-endian, eight of each BLAKE2b digest of 64 bytes over the ASCII text "SEED N", N = 0, 1, 2, ...
 5. Draws. There are 1,000; draw d (0 .. 999) takes k blocks with replacement: floor(w(d k + i) k / 2^64) for
@@ -57,8 +60,10 @@ class Comparison(NamedTuple):
     lower: int | None
 
 
-def compare(ours: Blocks, others: Blocks, *, excess: int, min_fills: int, seed: str) -> Comparison | None:
-    """Compare a maker's fills with other makers', both by block of time; None with too few of either.
+def compare(
+    ours: Blocks, others: Blocks, *, excess: int, min_fills: int, min_blocks: int, seed: str
+) -> Comparison | None:
+    """Compare a maker's fills with other makers', both by block of time; None with too few fills or blocks.
 
     It exceeds if the difference of the quantity-weighted means is above `excess` (1e-6 bps) and the lower
     99 % bound of that difference is above 0 (points 2 to 7 above), both by cross-multiplication.
@@ -66,9 +71,11 @@ def compare(ours: Blocks, others: Blocks, *, excess: int, min_fills: int, seed: 
     mine, theirs = _total(ours.values()), _total(others.values())
     if mine.fills < max(min_fills, 1) or theirs.fills < max(min_fills, 1):
         return None
+    times = sorted({time for blocks in (ours, others) for time, cell in blocks.items() if cell.fills})
+    if len(times) < min_blocks:
+        return None
     exceeds = _difference(mine, theirs) > excess * mine.qty * theirs.qty
     lower, positive = None, False
-    times = sorted({time for blocks in (ours, others) for time, cell in blocks.items() if cell.fills})
     if exceeds:
         none = Cell()
         pairs = [(ours.get(time, none), others.get(time, none)) for time in times]

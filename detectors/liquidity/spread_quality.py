@@ -74,7 +74,8 @@ class SpreadQuality(Rule):
     spread, over its session's two-sided, continuous and known time, above max_spread_bps (its mean, if it
     changes); `realised`, for each affiliated maker's account, decided when the last horizon has ended: the
     60 s realised spread of its passive fills by clients above that of independent makers' by more than
-    `realised_excess_bps`, the lower 99 % bound above 0 (see `makers_compared`), `min_fills` of each.
+    `realised_excess_bps`, the lower 99 % bound above 0 (see `makers_compared`), with `min_fills` of each in
+    `min_blocks` five-minute blocks.
     Parameters are those at the session's or trading day's first nanosecond.
 
     Choices where the text is silent:
@@ -104,14 +105,15 @@ class SpreadQuality(Rule):
     """
 
     name = "spread_quality"
-    version = 4
+    version = 5
     State = SpreadQualityState
 
     class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-        """Of the comparison of makers: by how much, and from how many fills of each on."""
+        """Of the comparison of makers: by how much, from how many fills of each and blocks of 300 s on."""
 
         realised_excess_bps: Annotated[int, Unit("bps")] = 1_000_000
         min_fills: Annotated[int, Unit("count")] = 200
+        min_blocks: Annotated[int, Unit("count")] = 4
 
     def on_open(self, market: Market, state: SpreadQualityState) -> None:
         """Follow the quotes of the accounts that agreements on the instrument name."""

@@ -21,7 +21,7 @@ from streams.lake.writer import LakeWriter
 from streams.replay import replay
 from streams.settings import resource
 from streams.sources import recording
-from streams.sources.simulator import Simulation, SimulatorConfig, Violations, reference_toml
+from streams.sources.simulator import NearViolations, Simulation, SimulatorConfig, Violations, reference_toml
 from streams.sources.simulator_faults import Faults, FaultyStream
 
 DAY = Path(__file__).resolve().parent / "day"
@@ -75,7 +75,10 @@ def answers(lake: Path | None = None) -> Answers:
 
 
 def _make_day() -> None:
-    config = SimulatorConfig(seed=77, rate=80, events=4_000, violations=Violations.each(1), quoting="all")
+    config = SimulatorConfig(
+        seed=77, rate=80, events=4_000, violations=Violations.each(1), near=NearViolations.each(1),
+        quoting="all", fill_records=True,
+    )  # fmt: skip
     run = Simulation(config)
     stream = FaultyStream(run, Faults(duplicate=2, conflict=2, gap=2, garbage=2), config.total, config.seed)
     records = [(topic, row if isinstance(row, bytes) else codec.encode(row)) for topic, row in stream]

@@ -31,7 +31,9 @@ NEVER = 10**30
 class RealisedExcess(TradeMeasures):
     """Observer of a Market."""
 
-    def alerts(self, market: Market, seed_of: Seed, excess: int, min_fills: int) -> list[dict[str, Any]]:
+    def alerts(
+        self, market: Market, seed_of: Seed, excess: int, min_fills: int, min_blocks: int
+    ) -> list[dict[str, Any]]:
         """What is found of every trading day; `excess` in 1e-6 bps."""
         days: dict[str, dict[str | None, list[dict[str, Any]]]] = {}
         for version in market.versions:
@@ -49,7 +51,7 @@ class RealisedExcess(TradeMeasures):
             theirs = makers.pop(None, [])
             for account, ours in sorted(makers.items()):
                 anchor = (str(account), day, "realised")
-                alert = compare(ours, theirs, seed_of(anchor), excess, min_fills)
+                alert = compare(ours, theirs, seed_of(anchor), excess, min_fills, min_blocks)
                 if alert is not None:
                     ts = min(_end(day), market.end_ts)
                     out.append({"anchor": anchor, "ts": ts, **alert})
@@ -97,7 +99,12 @@ def mean(fills: list[dict[str, Any]]) -> Fraction:
 
 
 def compare(
-    ours: list[dict[str, Any]], theirs: list[dict[str, Any]], seed: str, excess: int, min_fills: int
+    ours: list[dict[str, Any]],
+    theirs: list[dict[str, Any]],
+    seed: str,
+    excess: int,
+    min_fills: int,
+    min_blocks: int,
 ) -> dict[str, Any] | None:
     """The alert's measures, or None."""
     if len(ours) < max(1, min_fills) or len(theirs) < max(1, min_fills):
@@ -106,6 +113,8 @@ def compare(
         return None
     blocks = sorted({f["block"] for f in ours + theirs})
     k = len(blocks)
+    if k < min_blocks:
+        return None
     words: list[int] = []
     counter = 0
     while len(words) < 1000 * k:

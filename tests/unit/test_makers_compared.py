@@ -37,7 +37,7 @@ def test_the_bound_is_the_tenth_smallest_of_a_thousand_draws() -> None:
     compared = 0
     for seed in ("a", "b", "c"):
         ours, others = blocks(5, 9, 1, 14, 7, 3, 2), blocks(1, 2, 0, 3, 2, 8, 1)
-        found = compare(ours, others, excess=BPS, min_fills=200, seed=seed)
+        found = compare(ours, others, excess=BPS, min_fills=200, min_blocks=1, seed=seed)
         assert found is not None
         assert found.lower == round(by_hand(ours, others, seed))
         compared += 1
@@ -47,20 +47,24 @@ def test_the_bound_is_the_tenth_smallest_of_a_thousand_draws() -> None:
 
 @pytest.mark.parametrize("excess", [1, 3])
 def test_a_difference_that_all_blocks_have_exceeds(excess: int) -> None:
-    found = compare(blocks(*[7] * 6), blocks(*[3] * 6), excess=excess * BPS, min_fills=200, seed="x")
+    found = compare(
+        blocks(*[7] * 6), blocks(*[3] * 6), excess=excess * BPS, min_fills=200, min_blocks=1, seed="x"
+    )
     assert found is not None
     assert found.exceeds
     assert found.lower == 4 * BPS
 
 
 def test_a_difference_that_is_the_allowance_does_not_exceed() -> None:
-    found = compare(blocks(*[7] * 6), blocks(*[3] * 6), excess=4 * BPS, min_fills=200, seed="x")
+    found = compare(blocks(*[7] * 6), blocks(*[3] * 6), excess=4 * BPS, min_fills=200, min_blocks=1, seed="x")
     assert found is not None
     assert (found.exceeds, found.lower) == (False, None)
 
 
 def test_a_difference_of_one_block_does_not_exceed() -> None:
-    found = compare(blocks(90, 0, 0, 0, 0, 0), blocks(0, 0, 0, 0, 0, 0), excess=BPS, min_fills=200, seed="x")
+    found = compare(
+        blocks(90, 0, 0, 0, 0, 0), blocks(0, 0, 0, 0, 0, 0), excess=BPS, min_fills=200, min_blocks=1, seed="x"
+    )
     assert found is not None
     assert found.mean == 15 * BPS
     assert (found.exceeds, found.lower) == (False, 0)
@@ -69,13 +73,22 @@ def test_a_difference_of_one_block_does_not_exceed() -> None:
 @pytest.mark.parametrize(("ours", "others"), [(199, 400), (400, 199)])
 def test_fewer_fills_than_asked_for_are_not_compared(ours: int, others: int) -> None:
     one, other = blocks(9, fills=ours), blocks(1, fills=others)
-    assert compare(one, other, excess=BPS, min_fills=200, seed="x") is None
+    assert compare(one, other, excess=BPS, min_fills=200, min_blocks=1, seed="x") is None
     one[0].fills = other[0].fills = 200
-    assert compare(one, other, excess=BPS, min_fills=200, seed="x") is not None
+    assert compare(one, other, excess=BPS, min_fills=200, min_blocks=1, seed="x") is not None
+
+
+def test_fewer_blocks_than_asked_for_are_not_compared() -> None:
+    for least, count in ((4, 3), (4, 4)):
+        found = compare(
+            blocks(*[9] * count, fills=200), blocks(*[1] * count, fills=200), excess=BPS, min_fills=200,
+            min_blocks=least, seed="x",
+        )  # fmt: skip
+        assert (found is not None and found.exceeds) == (count >= least)
 
 
 def test_draws_without_fills_of_one_maker_count_against_it() -> None:
     ours, others = blocks(9, 9), {0: Cell(200, 200, 0)}
-    found = compare(ours, others, excess=BPS, min_fills=100, seed="x")
+    found = compare(ours, others, excess=BPS, min_fills=100, min_blocks=1, seed="x")
     assert found is not None
     assert (found.exceeds, found.lower) == (False, None)
