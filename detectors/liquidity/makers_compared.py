@@ -11,9 +11,9 @@ Everything that a second implementation needs, which SPEC.md leaves open:
    even): mean = sum(r q) / sum(q), exact. Nothing is said with fewer than `min_fills` fills of either.
 3. Blocks. A block is 300 s of Unix time, from a multiple of 300 s on; a fill lies in that of the instrument's
    time at it. k = the number of blocks in which either has a fill, numbered 0 .. k-1 in order of time.
-   Nothing is said with fewer than `min_blocks` of them (4): below, more than 1 % of the draws are one and the
-   same block k times (1 of 1, 1 of 4, 1 of 27), so that the bound is that block's own difference, and no
-   bound; with 4 it is 1 of 256. SPEC.md sets no least number: `min_blocks` = 1 is its letter.
+   Nothing is said with fewer than `min_blocks` of them. SPEC.md sets no least number, so 1 is the default;
+   better is 4: with fewer, more than 1 % of the draws are the worst block k times (1 of 1, 1 of 4, 1 of 27),
+   so that the bound is that block's own difference, and bounds nothing; with 4 it is 1 of 256.
 4. Chance. The seed is the alert's id, 32 hex digits. The words w(0), w(1), ... are 64-bit unsigned integers,
    big-endian, eight of each BLAKE2b digest of 64 bytes over the ASCII text "SEED N", N = 0, 1, 2, ...
 5. Draws. There are 1,000; draw d (0 .. 999) takes k blocks with replacement: floor(w(d k + i) k / 2^64) for

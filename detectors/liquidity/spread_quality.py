@@ -105,7 +105,7 @@ class SpreadQuality(Rule):
     """
 
     name = "spread_quality"
-    version = 5
+    version = 4
     State = SpreadQualityState
 
     class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,7 +113,7 @@ class SpreadQuality(Rule):
 
         realised_excess_bps: Annotated[int, Unit("bps")] = 1_000_000
         min_fills: Annotated[int, Unit("count")] = 200
-        min_blocks: Annotated[int, Unit("count")] = 4
+        min_blocks: Annotated[int, Unit("count")] = 1
 
     def on_open(self, market: Market, state: SpreadQualityState) -> None:
         """Follow the quotes of the accounts that agreements on the instrument name."""

@@ -29,6 +29,7 @@ from streams.replay import replay
 from streams.settings import Settings, load, resource
 from streams.sources import recording
 from streams.sources.simulator import Simulation, SimulatorConfig, Violations, reference_toml
+from streams.sources.simulator_config import Quoting
 from streams.sources.simulator_faults import Faults, FaultyStream
 
 RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
@@ -104,9 +105,13 @@ class Day(NamedTuple):
         return folder
 
 
-def simulated(seed: int, events: int, violations: int, faults: Faults | None = None) -> Day:
-    """A simulated day of four instruments."""
-    config = SimulatorConfig(seed=seed, rate=80, events=events, violations=Violations.each(violations))
+def simulated(
+    seed: int, events: int, violations: int, faults: Faults | None = None, quoting: Quoting = "off"
+) -> Day:
+    """A simulated day of four instruments, and of those with makers under agreement."""
+    config = SimulatorConfig(
+        seed=seed, rate=80, events=events, violations=Violations.each(violations), quoting=quoting
+    )
     run = Simulation(config)
     stream: Any = FaultyStream(run, faults, config.total, seed) if faults else run
     records = [(topic, row if isinstance(row, bytes) else codec.encode(row)) for topic, row in stream]

@@ -12,7 +12,7 @@ from streams.sources.simulator_faults import Faults
 
 
 def test_a_day_through_kafka_is_the_day_replayed(broker: str, tmp_path: Path) -> None:
-    day = simulated(seed=11, events=8_000, violations=2, faults=Faults.each(2))
+    day = simulated(seed=11, events=8_000, violations=2, faults=Faults.each(2), quoting="all")
     expected = replayed(day.write(tmp_path / "recording"), tmp_path / "replayed")
     with Pipeline(broker, tmp_path, "day.") as pipeline:
         pipeline.start()
