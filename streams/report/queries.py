@@ -75,6 +75,7 @@ _ALERTS_OF_THE_DAY = (
     "coalesce(measures ->> 'trading_day' = {day}, ts_ns >= {from_ns} and ts_ns < {to_ns}){and_instrument}"
 )
 _THE_DAY = "trading_day = {day}{and_instrument}"
+SHORT_NS = "ceil(required_pct * (session_ns - exempt_ns) * 0.01 - (compliant_ns + unknown_ns))::bigint"
 _AGREEMENT = "agreement || if(instance = 'quoting_obligation', '', ' (' || instance || ')') as agreement"
 
 RULEBOOKS = Query(
@@ -134,11 +135,13 @@ PRESENCE = Query(
     f"""
 select {_AGREEMENT},
   instrument, verdict, required_pct as "required, %", presence_pct_low as "low, %",
-  presence_pct as "presence, %", presence_pct_high as "high, %"
+  presence_pct as "presence, %", presence_pct_high as "high, %",
+  if(verdict = 'breach', {seconds(SHORT_NS)}, null) as "short by, s"
 from presence_days where {_THE_DAY} order by instrument, agreement
 """,
     "presence = compliant / (session - exempt - unknown); low takes all unknown time as not compliant, high "
-    "as compliant. Verdict: met if low reaches what is required, breach if high does not, else inconclusive.",
+    "as compliant. Verdict: met if low reaches what is required, breach if high does not, else inconclusive. "
+    "Short by: the time that high lacks, to the nanosecond; percentages are rounded.",
     ("presence_days",),
 )
 PRESENCE_TIME = Query(

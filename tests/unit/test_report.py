@@ -268,6 +268,25 @@ def test_presence_has_bounds_verdict_and_exemptions(found: Day) -> None:
     assert [(row["reason"], row["exempt, s"]) for row in exempt] == [("halt", "1")]
 
 
+@pytest.mark.parametrize(
+    ("row", "short"),
+    [
+        # 70 % of 420 s are 294 s; a nanosecond less, half of it unknown
+        ((70, 600 * 10**9, 180 * 10**9, 147 * 10**9 - 1, 147 * 10**9), 1),
+        # 62.5 % of 3 ns are 1.875 ns, so the next whole one is needed
+        ((62.5, 3, 0, 0, 1), 1),
+        # a whole day of nothing
+        ((50, 86_400 * 10**9, 0, 0, 0), 43_200 * 10**9),
+    ],
+)  # fmt: skip
+def test_a_breach_says_how_much_time_it_lacks(row: tuple[float, ...], short: int) -> None:
+    names = ("required_pct", "session_ns", "exempt_ns", "compliant_ns", "unknown_ns")
+    types = ("decimal(9, 6)", *["bigint"] * 4)
+    given = ", ".join(f"{v}::{t} as {n}" for v, t, n in zip(row, types, names, strict=True))
+    [(found,)] = duckdb.sql(f"select {queries.SHORT_NS} from (select {given})").fetchall()
+    assert found == short
+
+
 def test_a_hostile_name_is_only_shown(found: Day, document: str) -> None:
     told = io.StringIO()
     page.show(found, Console(file=told, width=200), sql=True)
