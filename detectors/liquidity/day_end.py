@@ -162,7 +162,10 @@ def _alert_maker(
         grps=[market.party(account, ts).grp],
         evidence=_ends(market, trades, maker, day),
         measures=measures,
-        units={name: "bps" for name in measures if name.endswith("bps")},
+        units={
+            **{name: "bps" for name in measures if name.endswith("bps")},
+            **dict.fromkeys(("fills", "other_fills", "blocks"), "count"),
+        },
         narrative=(
             f"{account} in {market.instrument} on {day}: {compared.fills} fills from clients kept "
             f"{measures['realised_60s_bps']} bps of the spread after 60 s, {compared.other_fills} of other "

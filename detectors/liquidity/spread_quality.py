@@ -105,7 +105,7 @@ class SpreadQuality(Rule):
     """
 
     name = "spread_quality"
-    version = 4
+    version = 5
     State = SpreadQualityState
 
     class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
