@@ -1,5 +1,5 @@
-# make setup | demo | test | unit | lint | truth | arrangements | versions | mutation | rules-table | integration | soak |
-# infra | bench | wheel | audit | clean
+# make setup | demo | test | unit | lint | truth | long-days | arrangements | versions | mutation | rules-table |
+# integration | soak | infra | bench | wheel | audit | clean
 # Everything lives in this folder: .venv (the programs) and .fairbook (the local broker and its state).
 # PYTHON=... chooses the interpreter of .venv; TESTS="-k name" goes to pytest.
 
@@ -10,7 +10,7 @@ BIN := .venv/bin
 export FAIRBOOK_KAFKA_LIBS ?= $(CURDIR)/.fairbook/kafka/libs
 PIP := pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test lint types unit truth arrangements versions mutation mutation-short rules-table doctest integration
+.PHONY: setup demo test lint types unit truth long-days arrangements versions mutation mutation-short rules-table doctest integration
 .PHONY: soak infra bench python wheel audit constraints clean
 
 # Java and Maven first: what may be missing is said before the downloads begin.
@@ -36,6 +36,10 @@ unit: .venv/installed
 # tests/truth/results. TRUTH="--seeds 2 --events 50000" for less.
 truth: .venv/installed
 	$(BIN)/python tests/truth/truth.py $(TRUTH)
+
+# Days of 300,000 records, compared with brute force in every fact: a quarter of an hour.
+long-days: .venv/installed
+	FAIRBOOK_LONG_DAYS=300000 $(BIN)/pytest tests/checks/test_long_days.py -s $(TESTS)
 
 # The cases again, with hundreds of ways for their topics to arrive: minutes.
 arrangements: .venv/installed

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from detectors.registry import PARAMETERS, RULES
+from detectors.rulebook import Rulebook
 from schemas import decimals
-from schemas.alerts import breach_id
+from schemas.alerts import alert_id, breach_id
 from streams.lake import catalog
 from streams.lake.writer import LakeWriter
 from streams.replay import replay
@@ -60,6 +63,9 @@ SPREAD = (
     *TRADES,
 )  # fmt: skip
 EXECUTION_KEY = ("instrument", "trading_day", "taker_role", "maker_role")
+DEARER = (
+    "fills", "other_fills", "realised_60s_bps", "other_realised_60s_bps", "lower_99_bps", "blocks",
+)  # fmt: skip
 PRESENCE_KEY = ("instrument", "agreement", "trading_day")
 PRESENCE = (
     "session_ns", "exempt_ns", "unknown_ns", "compliant_ns", "presence_pct", "presence_pct_low",
@@ -119,7 +125,11 @@ def landed(folder: Path) -> Facts:
                 facts[*key, "ts"] = row["ts_ns"]
             elif row["rule"] == "spread_quality":
                 facts[*key, "ts"] = row["ts_ns"]
-                facts[*key, "tw_spread_bps"] = measures.get("tw_spread_bps")
+                facts[*key, "measured"] = (
+                    measures["tw_spread_bps"]
+                    if measures["check"] == "spread"
+                    else tuple(str(measures[name]) for name in DEARER)
+                )
             elif row["rule"] == "client_priority" and row["status"] != "retracted":
                 facts[*key, "undecided_qty"] = decimals.parse(measures["undecided_qty"])
             facts[*key, "harm_qty"] = None if row["status"] == "retracted" else _scaled(row["harm_qty"], 8)
@@ -141,7 +151,14 @@ def expected(folder: Path) -> Facts:
     """Return what the oracle says, in the same form."""
     from oracle import judge
 
-    said = judge(folder)
+    in_force = Rulebook.parse(KNOWN_RULEBOOK, PARAMETERS).parameters("spread_quality", 0)
+    assert in_force is not None
+
+    def seed(instrument: str, anchor: tuple[str, str, str]) -> str:
+        breach = breach_id("spread_quality", "spread_quality", instrument, anchor)
+        return alert_id(breach, RULES["spread_quality"].version, in_force[1])
+
+    said = judge(folder, seed)
     last = max((row["pass"] for row in said["spread_minutes"]), default=1)
     facts: Facts = {}
     for row in said["client_priority_harm"]:
@@ -180,7 +197,15 @@ def expected(folder: Path) -> Facts:
             facts[*key, "ts"] = row["ts"]
         elif row["rule"] == "spread_quality":
             facts[*key, "ts"] = row["ts"]
-            facts[*key, "tw_spread_bps"] = decimals.text(row["tw_spread_bps"], 6)
+            facts[*key, "measured"] = (
+                decimals.text(row["tw_spread_bps"], 6)
+                if row["anchor"][-1] != "realised"
+                else (
+                    *(str(row[name]) for name in ("fills", "other_fills")),
+                    *(decimals.text(row[name], 6) for name in ("realised", "other_realised", "lower")),
+                    str(row["blocks"]),
+                )
+            )
         elif row["rule"] == "client_priority" and row["status"] != "retracted":
             facts[*key, "undecided_qty"] = row["undecided_qty"]
     for row in said["exemptions"]:
@@ -199,9 +224,11 @@ def expected(folder: Path) -> Facts:
     return facts
 
 
-def differences(folder: Path) -> tuple[int, list[str]]:
-    """Return how many facts were compared, and one line for each that differs."""
+def differences(folder: Path, tables: Counter[str] | None = None) -> tuple[int, list[str]]:
+    """Return how many facts were compared, and one line for each that differs; count them by table."""
     ours, theirs = landed(folder), expected(folder)
+    if tables is not None:
+        tables.update(str(key[0]) for key in ours.keys() | theirs.keys())
     lines = [
         f"{key}: replay {ours.get(key, 'has none')}, oracle {theirs.get(key, 'has none')}"
         for key in sorted(ours.keys() | theirs.keys(), key=str)

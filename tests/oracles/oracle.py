@@ -1,7 +1,8 @@
 """What a recording's answers should be, by brute force, from SPEC.md alone.
 
 `python tests/oracles/oracle.py FOLDER` prints them as JSON lines. `judge(folder)` (with this folder on
-`sys.path`, which running the file does) returns a dict of lists of dicts:
+`sys.path`, which running the file does) returns a dict of lists of dicts. `alert_id(instrument, anchor)`
+gives the ids of L2's alerts on dearer makers, which seed their bootstrap; without it they are left out.
 
   refused              refused lines: file, line, index, reason
   coverage_days        per instrument and trading day
@@ -13,7 +14,7 @@
   spread_days          both passes: the trade measures alone, and trades not measured by reason
   execution_days       both passes: trade measures by aggressor's and other side's role
   presence_days        both passes
-  findings             alerts of P1, I1, F2, L1, L2 (`spread`) as each pass by itself has them
+  findings             alerts of P1, I1, F2, L1, L2 as each pass by itself has them
   alerts               the two passes put together: rule, instance, instrument, anchor, status, reason,
                        late_reference, revised, and the content of the pass that stands
 
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +36,18 @@ from oracle_client_priority import ClientPriority
 from oracle_coverage import coverage_days, data_quality
 from oracle_market import Market
 from oracle_quoting_obligation import QuotingObligation
+from oracle_realised_excess import RealisedExcess
 from oracle_recording import load
 from oracle_reference import trading_day
 from oracle_self_trade import self_trade
 from oracle_spread import MINUTE, Spread
-from oracle_trade_measures import TradeMeasures, means
+from oracle_trade_measures import means
+
+AlertId = Callable[[str, tuple[str, str, str]], str]
+REALISED_EXCESS_BPS, MIN_FILLS, MIN_BLOCKS = 10**6, 200, 1
 
 
-def judge(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
+def judge(folder: str | Path, alert_id: AlertId | None = None) -> dict[str, list[dict[str, Any]]]:
     """All answers of one recording; shapes in the module's docstring."""
     recording = load(folder)
     out: dict[str, list[dict[str, Any]]] = {
@@ -66,7 +72,7 @@ def judge(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
     for instrument in sorted(seen | set(recording.entries)):
         market = None
         if instrument in recording.entries:
-            market = _both_passes(recording, instrument, out)
+            market = _both_passes(recording, instrument, out, alert_id)
         out["coverage_days"] += coverage_days(recording, instrument, market)
         out["data_quality"] += [
             {"kind": kind, "instrument": name, "first_seq": seq}
@@ -76,7 +82,9 @@ def judge(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
     return out
 
 
-def _both_passes(recording: Any, instrument: str, out: dict[str, list[dict[str, Any]]]) -> Market:
+def _both_passes(
+    recording: Any, instrument: str, out: dict[str, list[dict[str, Any]]], alert_id: AlertId | None
+) -> Market:
     entries = recording.entries[instrument]
     first: Market | None = None
     kept: dict[str, list[dict[str, Any]]] = {}
@@ -84,7 +92,7 @@ def _both_passes(recording: Any, instrument: str, out: dict[str, list[dict[str, 
         if which == 1 or not recording.reference.same_in_both_passes:
             view = recording.reference.view(which)
             priority, spread, quoting = ClientPriority(view), Spread(view), QuotingObligation(view)
-            trades, agreed = TradeMeasures(view), AgreedSpread(view)
+            trades, agreed = RealisedExcess(view), AgreedSpread(view)
             market = Market(instrument, entries, recording.end_ts, view).run(
                 priority, spread, trades, quoting, agreed
             )
@@ -120,12 +128,25 @@ def _both_passes(recording: Any, instrument: str, out: dict[str, list[dict[str, 
                     for a in self_trade(instrument, entries, view)
                 ]
                 + [{**a, "instance": "quoting_obligation"} for a in quoting.alerts]
-                + [{**a, "instance": "spread_quality"} for a in agreed.alerts],
+                + [{**a, "instance": "spread_quality"} for a in agreed.alerts]
+                + _dearer(trades, market, instrument, alert_id),
             }
         for name, rows in kept.items():
             out[name] += [{"pass": which, "instrument": instrument, **row} for row in rows]
     assert first is not None
     return first
+
+
+def _dearer(
+    trades: RealisedExcess, market: Market, instrument: str, alert_id: AlertId | None
+) -> list[dict[str, Any]]:
+    if alert_id is None:
+        return []
+    found = trades.alerts(
+        market, lambda anchor: alert_id(instrument, anchor), REALISED_EXCESS_BPS, MIN_FILLS, MIN_BLOCKS
+    )
+    same = {"rule": "spread_quality", "instance": "spread_quality", "status": "confirmed", "reason": None}
+    return [{**alert, **same} for alert in found]
 
 
 def _together(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
