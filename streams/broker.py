@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import fcntl
-import logging
 import os
 import socket
 import string
@@ -25,7 +24,7 @@ import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streams import kafka_jars
+from streams import kafka_jars, logs
 from streams.kafka_jars import BrokerError
 from streams.settings import local_address, local_address_file, resource
 
@@ -267,9 +266,8 @@ def _answers(address: str, login: Mapping[str, str]) -> bool:
         socket.create_connection((host, int(port)), timeout=1).close()
     except OSError:
         return False
-    quiet = logging.Logger("fairbook.broker.probe", level=logging.CRITICAL)
     try:
-        client = AdminClient({**login, "bootstrap.servers": address}, logger=quiet)
+        client = AdminClient({**login, "bootstrap.servers": address}, logger=logs.SILENT)
         brokers = client.list_topics(timeout=2).brokers
     except KafkaException:
         return False

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from schemas import codec
 from schemas.events import SOURCE_TOPICS, Topic
 from schemas.reference import Fact, fact_id
-from streams import tail, topics
+from streams import logs, tail, topics
 from streams.settings import Settings
 
 CLOCK_HEADER = "fairbook-clock"
@@ -38,9 +38,9 @@ class Feed:
                     "compression.type": "zstd",
                     "queue.buffering.max.messages": 200_000,
                     "message.max.bytes": 16 * 1024 * 1024,
-                    "log_level": 3,  # a broker that has just started lets it wait: no news for a person
                 }
-            )
+            ),
+            logger=logs.SILENT,  # what goes wrong is told by what was not delivered
         )
 
     def _send(self, topic: str, **message: Any) -> None:

@@ -18,9 +18,9 @@ from schemas import codec
 from schemas.journal import EventEntry, RefusedEntry
 
 OURS = "fairbook"
-KAFKA = logging.getLogger(
-    "kafka"
-)  # for Kafka clients, which otherwise write to stderr in a form of their own
+KAFKA = logging.getLogger("kafka")  # for a worker's clients, which otherwise write in a form of their own
+KAFKA.addHandler(logging.NullHandler())  # a command configures none
+SILENT = logging.Logger("kafka.silent", level=logging.CRITICAL + 1)  # for a command's, which says it itself
 QUIET = 60.0  # seconds
 REMEMBERED = 1_000  # lines
 _NUMBERS = re.compile(r"\d+")

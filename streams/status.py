@@ -9,7 +9,7 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas.events import SOURCE_TOPICS
-from streams import feed, land_worker, tail
+from streams import feed, land_worker, logs, tail
 from streams.lake import position
 from streams.settings import Settings
 
@@ -49,7 +49,10 @@ def places(settings: Settings) -> list[Place]:
 
 
 def _committed(settings: Settings, stage: str, ends: dict[str, dict[int, int]]) -> Iterator[Place]:
-    group = Consumer(settings.confluent(**{"group.id": settings.group(stage), "enable.auto.commit": False}))
+    group = Consumer(
+        settings.confluent(**{"group.id": settings.group(stage), "enable.auto.commit": False}),
+        logger=logs.SILENT,
+    )
     try:
         wanted = [TopicPartition(settings.topic(topic), p) for topic, all_ in ends.items() for p in all_]
         offsets = {(at.topic, at.partition): at.offset for at in group.committed(wanted, timeout=20)}

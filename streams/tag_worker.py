@@ -174,7 +174,8 @@ class TagWorker:
         """Find where each source goes on: after what is committed or, by its snapshot, safe."""
         places = [TopicPartition(name, number) for name in self.topics for number in parts]
         group = Consumer(
-            self.settings.confluent(**{"group.id": self.settings.group(STAGE), "enable.auto.commit": False})
+            self.settings.confluent(**{"group.id": self.settings.group(STAGE), "enable.auto.commit": False}),
+            logger=logs.KAFKA,
         )
         try:
             committed = {(at.topic, at.partition): at.offset for at in group.committed(places, timeout=20)}

@@ -7,7 +7,6 @@ instruments: `create` never alters a topic that is there.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Final, Literal
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from streams import logs
 from streams.settings import Settings, SettingsError
 
 SECONDS: Final = 15.0
@@ -212,8 +212,7 @@ class _Admin(AdminClient):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.said: list[KafkaError] = []
-        quiet = logging.Logger("fairbook.topics", level=logging.CRITICAL)
-        super().__init__(settings.confluent(error_cb=self.said.append), logger=quiet)
+        super().__init__(settings.confluent(error_cb=self.said.append), logger=logs.SILENT)
 
     def refused(self) -> str | None:
         """Return why the cluster does not let us in; None where it has not said so."""
