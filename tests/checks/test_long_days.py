@@ -1,6 +1,6 @@
 """Whole simulated days: replay and the oracles, which share no code, say the same of all, to the last unit.
 
-Short here; FAIRBOOK_LONG_DAYS=300000 (`make long-days`) says how many records a day has.
+Short here; FAIRBOOK_LONG_DAYS=60000 (`make long-days`) says how many records a day has.
 """
 
 from __future__ import annotations

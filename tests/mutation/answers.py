@@ -1,14 +1,23 @@
-"""What judges a mutant, read once: `make mutation` forks a process for each, and each inherits this."""
+"""What judges a changed rule: checks that are true of the rules as they are, each with what it calls."""
 
 from __future__ import annotations
 
+import contextlib
+import cProfile
+import io
 import os
+import sys
 import tempfile
-from functools import lru_cache
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import pytest
+import renew
 from markets import market
-from scenario import RULEBOOK, Prepared, cases, prepare
+from scenario import RULEBOOK, Comparison, cases, prepare
+from test_golden_day import KEPT
 
 from detectors.runner import Runner
 from schemas import codec
@@ -16,35 +25,113 @@ from schemas.journal import Entry
 from streams import reference_data
 from streams.replay import journal
 
-LONG = 1_000  # outputs: days of idle minutes, seconds a run; only for what the others let live
-EVERYTHING = os.environ.get("FAIRBOOK_MUTATION") == "long"
+ROOT = Path(__file__).resolve().parents[2]
+DETECTORS = str(ROOT / "detectors")
 SEEDS = range(100)  # those of test_agreement.py
+RESUMED = 10  # of them also from a snapshot at every STEP-th entry
+STEP = 7
+LONGEST = 3.0  # seconds: a case that takes longer judges nothing here
+UNIT = {  # tests that take seconds, and the modules that they judge
+    "test_affiliation.py": ("affiliation",),
+    "test_makers_compared.py": ("liquidity.makers_compared",),
+    "test_rule_errors.py": ("runner", "market"),
+    "test_rulebook.py": ("rulebook", "parameters"),
+    "test_toml_lines.py": ("toml_lines",),
+    "test_trade_measures.py": ("liquidity.trade_measures",),
+    "test_trading_day.py": ("trading_day",),
+}
 
 
-@lru_cache
-def prepared_cases(rule: str) -> list[Prepared]:
-    """Return the cases of a rule as journal entries, quickest first."""
-    found = [case for case in cases() if case.rule == rule and not case.data.get("xfail")]
-    with tempfile.TemporaryDirectory() as folder:
-        ready = [prepare(case, Path(folder) / str(number)) for number, case in enumerate(found)]
-    cost = {one.case.name: len(one.run().outputs) for one in ready}
-    chosen = [one for one in ready if EVERYTHING or cost[one.case.name] < LONG]
-    return sorted(chosen, key=lambda one: (cost[one.case.name] >= LONG, len(one.entries)))
+class Check(NamedTuple):
+    """One check: `run` says whether it holds; `seconds`: as the rules are."""
+
+    name: str
+    run: Callable[[], bool]
+    calls: frozenset[str]
+    seconds: float
+
+    def judges(self, function: str) -> bool:
+        """Whether it calls a function: known of cases, of a file of tests by its modules."""
+        modules = tuple(f"detectors.{module}." for module in UNIT.get(self.name, ()))
+        return function in self.calls or (bool(modules) and function.startswith(modules))
 
 
-@lru_cache
-def markets() -> list[tuple[list[Entry], list[bytes]]]:
-    """Return generated markets, and what the rules as they are publish of them: as the oracles say."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = []
-        for seed in SEEDS:
-            place = market(seed, instruments=1 + seed % 2).write(Path(folder) / str(seed))
-            facts = reference_data.load(place / "reference.toml")
-            found.append(list(journal(place, facts, RULEBOOK)))
-    return [(entries, answers(entries)) for entries in found]
+def checks() -> list[Check]:
+    """Return all checks, each run once; raises if one does not hold."""
+    found = []
+    for name, run in _all():
+        called: set[str] = set()
+        began = time.perf_counter()
+        held = run() if name in UNIT else _traced(run, called)
+        if not held:
+            raise AssertionError(f"{name} does not hold of the rules as they are")
+        found.append(Check(name, run, frozenset(called), time.perf_counter() - began))
+        if sys.stderr.isatty():
+            print(f"\r{len(found)} checks ready", end="", file=sys.stderr)
+    return [check for check in found if check.seconds < LONGEST or not check.name.startswith("case ")]
 
 
-def answers(entries: list[Entry]) -> list[bytes]:
-    """Return what is published for a journal, in order."""
-    runner = Runner(strict=True)
-    return [codec.canonical(output) for entry in entries for output in runner.apply(entry)]
+def function_of(path: str, name: str) -> str:
+    """Return a function's name: detectors.fairness.self_trade.SelfTrade.on_trade."""
+    return f"{path.removesuffix('.py').replace('/', '.')}.{name}"
+
+
+def _traced(run: Callable[[], bool], called: set[str]) -> bool:
+    clear()
+    profile = cProfile.Profile(subcalls=False, builtins=False)
+    held = profile.runcall(run)
+    for entry in profile.getstats():
+        code = entry.code
+        if not isinstance(code, str) and code.co_filename.startswith(DETECTORS):
+            path = str(Path(code.co_filename).relative_to(ROOT))
+            called.add(function_of(path, code.co_qualname.partition(".<locals>")[0]))
+    return held
+
+
+def clear() -> None:
+    """Forget what functions of `detectors` remember."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("detectors"):
+            for value in list(vars(module).values()):
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
+
+
+def _all() -> Iterator[tuple[str, Callable[[], bool]]]:
+    folder = Path(tempfile.mkdtemp(prefix="fairbook-mutation-"))
+    for case in cases():
+        if not case.data.get("xfail"):
+            prepared = prepare(case, folder / case.name.replace("/", "-"))
+            yield f"case {case.name}", lambda it=prepared: not Comparison(it.case, it.run()).differences
+    for seed in SEEDS:
+        place = market(seed, instruments=1 + seed % 2).write(folder / str(seed))
+        facts = reference_data.load(place / "reference.toml")
+        entries = list(journal(place, facts, RULEBOOK))
+        expected = answers(entries)
+        yield f"market {seed}", lambda e=entries, x=expected: answers(e) == x
+        if seed < RESUMED:
+            yield f"market {seed} resumed", lambda e=entries, x=expected: answers(e, STEP) == x
+    yield "golden day", lambda: renew.answers() == KEPT
+    for name in UNIT:
+        yield name, lambda file=str(ROOT / "tests" / "unit" / name): _tests_pass(file)
+
+
+def answers(entries: list[Entry], step: int = 0) -> list[bytes]:
+    """Return what is published for a journal, in order; `step`: with a new process after so many entries."""
+    runner, said = Runner(strict=True), []
+    for number, entry in enumerate(entries):
+        if step and number % step == 0:
+            runner = Runner.restore(runner.snapshot(), strict=True)
+        said += [codec.canonical(output) for output in runner.apply(entry)]
+    return said
+
+
+def _tests_pass(file: str) -> bool:
+    environment: dict[str, Any] = dict(os.environ)
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            return pytest.main([*options, file]) == 0
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)

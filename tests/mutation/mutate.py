@@ -1,104 +1,153 @@
 """Change `detectors` in every small way, and list what no test noticed. `make mutation`; see README.md.
 
-    mutate.py [--short] [--keep] MODULE...
+    mutate.py [--short] [--keep] [--processes N] MODULE...
 
 MODULE: a path below `detectors`, such as `priority` or `fairness/self_trade.py`; all by default. `--short`:
-only SHORT, in the time that a CI run has. `--keep`: write what survives to survivors.toml, to be explained.
-Runs in a copy of the tree, so that nothing here changes.
+only SHORT. `--keep`: write what survives to survivors.toml, to be explained. What was noticed is kept in
+build/mutation/noticed.json, as long as the function stays as it is; what survived is judged again.
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import hashlib
+import importlib
 import json
 import os
-import shutil
+import signal
 import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from types import FunctionType
+from typing import Any, NamedTuple
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 ROOT = Path(__file__).resolve().parents[2]
-COPY = ROOT / "build" / "mutants"
+sys.path[:0] = [str(ROOT / "tests" / name) for name in ("mutation", "golden", "scenarios", "checks", "unit")]
+
+import answers  # noqa: E402
+
+PYTHON = ROOT / "build" / "mutation" / "bin" / "python"
+NOTICED = ROOT / "build" / "mutation" / "noticed.json"
 LIST = Path(__file__).with_name("survivors.toml")
-COPIED = ("detectors", "schemas", "streams", "infra", "tests", "pyproject.toml", "README.md", "Makefile")
-SHORT = ("fairness",)
-KILLED = (1, 3, -24)  # a test failed; pytest itself did; it ran for too long
-CONFIG = """
-[tool.mutmut]
-source_paths = ["detectors"]
-only_mutate = {modules}
-also_copy = ["schemas", "streams", "infra", "README.md", "Makefile"]
-pytest_add_cli_args_test_selection = ["tests/mutation/test_answers.py"]
-pytest_add_cli_args = ["-p", "no:cacheprovider"]
-"""
+SHORT = ("fairness", "data_quality")
+SLOWER = 20  # times as long as a check takes on the rules as they are: it does not end
+LEAST = 5.0  # seconds that it has at least
+
+
+class Mutant(NamedTuple):
+    """A change of one function; `before` and `after`: its source, under a name of mutmut's (`name`)."""
+
+    path: str
+    function: str
+    name: str
+    before: str
+    after: str
+
+    @property
+    def of(self) -> str:
+        """The function, in full."""
+        return answers.function_of(self.path, self.function)
+
+    @property
+    def key(self) -> str:
+        """What a verdict is on."""
+        return hashlib.blake2b(f"{self.of}\n{self.before}\n{self.after}".encode(), digest_size=16).hexdigest()
+
+    def survivor(self) -> Survivor:
+        """Return what was said and what is said instead."""
+        lines = difflib.ndiff(self.before.splitlines(), self.after.splitlines())
+        said: dict[str, list[str]] = {"- ": [], "+ ": []}
+        for line in lines:
+            if line[:2] in said:
+                said[line[:2]].append(line[2:].strip())
+        return Survivor(self.of, " ".join(said["- "]), " ".join(said["+ "]))
 
 
 class Survivor(NamedTuple):
-    """A change that no test noticed: where, what was said, what is said instead."""
+    """A change that no check noticed."""
 
     function: str
     before: str
     after: str
 
 
-def copy(modules: Iterable[str]) -> None:
-    """Make the copy, with mutmut's configuration, unless it is there: then only what has changed since."""
-    COPY.mkdir(parents=True, exist_ok=True)
-    for name in COPIED:
-        source, place = ROOT / name, COPY / name
-        if source.is_dir():
-            shutil.rmtree(place, ignore_errors=True)
-            shutil.copytree(source, place, ignore=shutil.ignore_patterns("__pycache__"))
+def mutants(modules: Iterable[str]) -> list[Mutant]:
+    """Return every change of the modules, as mutmut makes them."""
+    paths: list[str] = []
+    for module in modules or [""]:
+        place = ROOT / "detectors" / module
+        found = sorted(place.rglob("*.py")) if place.is_dir() else [place]
+        paths += [str(path.relative_to(ROOT)) for path in found]
+    command = [str(PYTHON), str(Path(__file__).with_name("mutants.py")), *paths]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [Mutant(**json.loads(line)) for line in said.splitlines()]
+
+
+def become(mutant: Mutant) -> None:
+    """Let the function do what the changed one does, for all that hold it."""
+    module = importlib.import_module(mutant.path.removesuffix(".py").replace("/", "."))
+    cls, _, name = mutant.function.rpartition(".")
+    source = mutant.after
+    if cls:
+        source = f"class {cls}:\n" + "".join(f"    {line}" for line in source.splitlines(keepends=True))
+    space = dict(vars(module))
+    exec(compile(source, mutant.path, "exec", annotations.compiler_flag, dont_inherit=True), space)
+    changed = vars(space[cls])[mutant.name] if cls else space[mutant.name]
+    function = vars(vars(module)[cls])[name] if cls else vars(module)[name]
+    changed, function = _plain(changed), _plain(function)
+    function.__code__ = changed.__code__
+    function.__defaults__, function.__kwdefaults__ = changed.__defaults__, changed.__kwdefaults__
+
+
+def _plain(function: Any) -> FunctionType:
+    found = getattr(function, "__wrapped__", getattr(function, "__func__", function))
+    if isinstance(found, property):
+        found = found.fget
+    assert isinstance(found, FunctionType), found
+    return found
+
+
+def judge(mutant: Mutant, checks: Iterable[answers.Check]) -> int:
+    """Fork a process that runs the checks, quickest first; return its number. Its status: 0 if all hold."""
+    process = os.fork()
+    if process:
+        return process
+    status = 1
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        become(mutant)
+        answers.clear()
+        for check in checks:
+            signal.setitimer(signal.ITIMER_PROF, LEAST + SLOWER * check.seconds)
+            if not check.run():
+                break
         else:
-            shutil.copy2(source, place)
-    globs = [f"detectors/{name}" if name.endswith(".py") else f"detectors/{name}/*" for name in modules]
-    with (COPY / "pyproject.toml").open("a", encoding="utf-8") as config:
-        config.write(CONFIG.format(modules=json.dumps(globs or ["detectors/*"])))
+            status = 0
+    finally:
+        os._exit(status)
 
 
-def run(names: Iterable[str] = (), **environment: str) -> None:
-    """Let mutmut run what it has no verdict on, or these mutants."""
-    command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", "1", *names]
-    if subprocess.run(command, cwd=COPY, env={**os.environ, **environment}, check=False).returncode:
-        sys.exit("mutmut did not run: see above")
-
-
-def verdicts() -> dict[str, int | None]:
-    """Return mutmut's verdict on each mutant, by name: an exit status, None where there is none yet."""
-    found: dict[str, int | None] = {}
-    for path in sorted(COPY.glob("mutants/detectors/**/*.meta")):
-        found |= json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"]
-    return found
-
-
-def forget(names: Iterable[str]) -> None:
-    """Take mutmut's verdict on some mutants back."""
-    gone = set(names)
-    for path in COPY.glob("mutants/detectors/**/*.meta"):
-        data = json.loads(path.read_text(encoding="utf-8"))
-        kept = data["exit_code_by_key"]
-        data["exit_code_by_key"] = {name: None if name in gone else code for name, code in kept.items()}
-        path.write_text(json.dumps(data), encoding="utf-8")
-
-
-def described(names: Iterable[str]) -> dict[str, Survivor]:
-    """Return what mutants are, by name."""
-    os.chdir(COPY)
-    from mutmut.mutation.diff_apply import get_diff_for_mutant
-
-    found = {}
-    for name in names:
-        lines = [
-            line for line in get_diff_for_mutant(name).splitlines() if not line.startswith(("---", "+++"))
-        ]
-        said = {mark: " ".join(line[1:].strip() for line in lines if line.startswith(mark)) for mark in "-+"}
-        function = name.rpartition("__mutmut_")[0].replace("xǁ", "").replace("ǁ", ".").replace(".x_", ".")
-        found[name] = Survivor(function, said["-"], said["+"])
-    return found
+def run(wanted: list[Mutant], checks: list[answers.Check], processes: int) -> Iterator[tuple[Mutant, bool]]:
+    """Judge each; yields whether it was noticed."""
+    ordered = sorted(checks, key=lambda check: check.seconds)
+    running: dict[int, Mutant] = {}
+    waiting = iter(wanted)
+    mutant = next(waiting, None)
+    while mutant is not None or running:
+        if mutant is not None and len(running) < processes:
+            running[judge(mutant, (c for c in ordered if c.judges(mutant.of)))] = mutant
+            mutant = next(waiting, None)
+            continue
+        process, status = os.wait()
+        yield running.pop(process), status != 0
 
 
 def explained() -> dict[Survivor, str]:
@@ -123,32 +172,37 @@ def main() -> int:
     parser.add_argument("modules", nargs="*")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()
-    copy(options.modules or (SHORT if options.short else ()))
-    run()
-    alive = [name for name, code in verdicts().items() if code == 0]
-    if alive and not options.short:  # once more, with the cases that take seconds
-        forget(alive)
-        run(alive, FAIRBOOK_MUTATION="long")
-    found, reasons = verdicts(), explained()
-    survivors = described(name for name, code in found.items() if code not in KILLED)
-    unexplained = [one for one in survivors.values() if not reasons.get(one)]
-    total, left = Counter(map(_module, found)), Counter(map(_module, survivors))
-    for module, count in sorted(total.items()):
-        print(f"{module}: {count - left[module]} of {count} noticed, {(count - left[module]) / count:.1%}")
-    noticed = total.total() - left.total()
-    print(
-        f"in all {noticed} of {total.total()}, {noticed / total.total():.1%}; {len(unexplained)} unexplained"
-    )
+    found = mutants(options.modules or (SHORT if options.short else ()))
+    noticed: set[str] = set(json.loads(NOTICED.read_text())) if NOTICED.exists() else set()
+    wanted = [mutant for mutant in found if mutant.key not in noticed]
+    columns = (TextColumn("mutants"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    checks = answers.checks() if wanted else []
+    print(f"{len(found)} mutants, {len(wanted)} to be judged by {len(checks)} checks")
+    with Progress(*columns, disable=not sys.stderr.isatty()) as bar:
+        for number, (mutant, was) in enumerate(
+            bar.track(run(wanted, checks, options.processes), len(wanted))
+        ):
+            if was:
+                noticed.add(mutant.key)
+            if number % 100 == 99:
+                NOTICED.write_text(json.dumps(sorted(noticed)))
+    NOTICED.write_text(json.dumps(sorted(noticed)))
+    reasons = explained()
+    survivors = [mutant for mutant in found if mutant.key not in noticed]
+    total = Counter(mutant.path for mutant in found)
+    left = Counter(mutant.path for mutant in survivors)
+    for path, count in sorted(total.items()):
+        print(f"{path}: {count - left[path]} of {count} noticed, {(count - left[path]) / count:.1%}")
+    unexplained = [one for one in map(Mutant.survivor, survivors) if not reasons.get(one)]
+    count = total.total() - left.total()
+    print(f"in all {count} of {total.total()}, {count / total.total():.1%}; {len(unexplained)} unexplained")
     for one in unexplained:
         print(f"  {one.function}\n    - {one.before}\n    + {one.after}")
     if options.keep:
-        write(survivors.values(), reasons)
+        write(map(Mutant.survivor, survivors), reasons)
     return 1 if unexplained else 0
-
-
-def _module(name: str) -> str:
-    return name.split(".x")[0]
 
 
 if __name__ == "__main__":
