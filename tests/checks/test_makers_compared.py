@@ -27,8 +27,7 @@ STRICTER = 2
 def test_a_dearer_maker_is_found_as_the_docstring_says(tmp_path: Path) -> None:
     said: Counter[str] = Counter()
 
-    def check(chance: Random, steps: int, folder: Path) -> None:
-        drawn_dear(chance, steps, folder)
+    def judge(folder: Path) -> None:
         alerts = judged(folder, LEAST)
         several = judged(folder, STRICTER)
         said.update(markets=1, alerts=len(alerts), more_than_a_block=len(several))
@@ -36,11 +35,11 @@ def test_a_dearer_maker_is_found_as_the_docstring_says(tmp_path: Path) -> None:
         assert replayed(folder, STRICTER) == several
 
     for seed in range(SEEDED):
-        check(Random(seed), LONGEST, tmp_path / f"seed-{seed}")
+        judge(drawn_dear(Random(seed), LONGEST, tmp_path / f"seed-{seed}"))
     print(f"compared {dict(said)}")
     assert said["alerts"] > 5
     assert said["more_than_a_block"] > 0
-    draw(MARKETS, LONGEST, check)  # which they are depends on what else has been imported
+    draw(MARKETS, LONGEST, drawn_dear, judge)  # which they are depends on what else has been imported
     print(f"and with drawn ones {dict(said)}")
 
 

@@ -65,14 +65,13 @@ def test_drawn_makers_agree_with_the_oracle() -> None:
     """The same on markets that Hypothesis draws: what differs is shown on the smallest that it finds."""
     seen: Counter[str] = Counter()
 
-    def check(chance: Random, steps: int, folder: Path) -> None:
-        drawn_makers(chance, steps, folder)
+    def judge(folder: Path) -> None:
         (rows, alerts, _), (their_rows, their_alerts) = said(folder), expected(folder)
         seen.update(markets=1, rows=len(their_rows), alerts=len(their_alerts))
         assert rows == their_rows
         assert alerts == their_alerts
 
-    draw(DRAWN, LONGEST, check)
+    draw(DRAWN, LONGEST, drawn_makers, judge)
     print(f"compared {dict(seen)}")
     assert min(seen[name] for name in ("markets", "rows")) > 0
 

@@ -53,15 +53,14 @@ def test_drawn_takers_agree_with_the_oracle() -> None:
     """The same on markets that Hypothesis draws: what differs is shown on the smallest that it finds."""
     seen: Counter[str] = Counter()
 
-    def check(chance: Random, steps: int, folder: Path) -> None:
-        drawn_takers(chance, steps, folder)
+    def judge(folder: Path) -> None:
         number, lines = differences(folder)
         seen.update(
             markets=1, facts=number, trades=sum(row.effective_n for row in minutes(run(folder, None)))
         )
         assert not [line for line in lines if any(name in line for name in OURS)]
 
-    draw(DRAWN, LONGEST, check)
+    draw(DRAWN, LONGEST, drawn_takers, judge)
     print(f"compared {dict(seen)}")
     assert min(seen[name] for name in ("markets", "facts")) > 0
 
@@ -69,13 +68,12 @@ def test_drawn_takers_agree_with_the_oracle() -> None:
 def test_drawn_affiliates_quote_as_the_oracle_says() -> None:
     seen: Counter[str] = Counter()
 
-    def check(chance: Random, steps: int, folder: Path) -> None:
-        drawn_affiliates(chance, steps, folder)
+    def judge(folder: Path) -> None:
         ours, theirs = agreed_spreads(folder)
         seen.update(markets=1, alerts=len(theirs))
         assert ours == theirs
 
-    draw(DRAWN, LONGEST, check)
+    draw(DRAWN, LONGEST, drawn_affiliates, judge)
     print(f"compared {dict(seen)}")
     assert seen["markets"] > 0
 
