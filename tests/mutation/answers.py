@@ -11,13 +11,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import pytest
 import renew
+import test_client_priority_memory
+import test_makers_compared
+from maker_markets import maker_market
 from markets import market
 from scenario import RULEBOOK, Comparison, cases, prepare
 from test_golden_day import KEPT
+from trade_markets import affiliated_market, drawn_dear, trade_market
 
 from detectors.runner import Runner
 from schemas import codec
@@ -27,8 +32,16 @@ from streams.replay import journal
 
 ROOT = Path(__file__).resolve().parents[2]
 DETECTORS = str(ROOT / "detectors")
-SEEDS = range(100)  # those of test_agreement.py
-RESUMED = 10  # of them also from a snapshot at every STEP-th entry
+SEEDS = range(40)  # of those on which replay and oracle are compared: tests/checks
+MARKETS: dict[str, Callable[[int, Path], Path]] = {
+    "market": lambda seed, folder: market(seed, instruments=1 + seed % 2).write(folder),
+    "makers": maker_market,
+    "takers": trade_market,
+    "affiliates": affiliated_market,
+    "dear": lambda seed, folder: drawn_dear(Random(seed), 120, folder),
+}
+FEW = test_makers_compared.rulebook(1)
+RESUMED = 5  # of them also from a snapshot at every STEP-th entry
 STEP = 7
 LONGEST = 3.0  # seconds: a case that takes longer judges nothing here
 UNIT = {  # tests that take seconds, and the modules that they judge
@@ -103,17 +116,31 @@ def _all() -> Iterator[tuple[str, Callable[[], bool]]]:
         if not case.data.get("xfail"):
             prepared = prepare(case, folder / case.name.replace("/", "-"))
             yield f"case {case.name}", lambda it=prepared: not Comparison(it.case, it.run()).differences
-    for seed in SEEDS:
-        place = market(seed, instruments=1 + seed % 2).write(folder / str(seed))
-        facts = reference_data.load(place / "reference.toml")
-        entries = list(journal(place, facts, RULEBOOK))
-        expected = answers(entries)
-        yield f"market {seed}", lambda e=entries, x=expected: answers(e) == x
-        if seed < RESUMED:
-            yield f"market {seed} resumed", lambda e=entries, x=expected: answers(e, STEP) == x
+    for kind, make in MARKETS.items():
+        for seed in SEEDS:
+            place = make(seed, folder / f"{kind}-{seed}")
+            rulebook = FEW if kind == "dear" else RULEBOOK
+            entries = list(journal(place, reference_data.load(place / "reference.toml"), rulebook))
+            expected = answers(entries)
+            yield f"{kind} {seed}", lambda e=entries, x=expected: answers(e) == x
+            if seed < RESUMED:
+                yield f"{kind} {seed} resumed", lambda e=entries, x=expected: answers(e, STEP) == x
+    for totals in (100, 1):
+        yield f"memory of {totals}", lambda n=totals: _short_memory(n)
     yield "golden day", lambda: renew.answers() == KEPT
     for name in UNIT:
         yield name, lambda file=str(ROOT / "tests" / "unit" / name): _tests_pass(file)
+
+
+def _short_memory(totals: int) -> bool:
+    run = test_client_priority_memory.test_a_short_memory_gives_the_same_answers
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        run(totals, Path(folder), patch)
+    return True
 
 
 def answers(entries: list[Entry], step: int = 0) -> list[bytes]:
