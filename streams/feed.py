@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
+from uuid import uuid4
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
@@ -15,6 +16,7 @@ from streams import logs, tail, topics
 from streams.settings import Settings
 
 CLOCK_HEADER = "fairbook-clock"
+END_HEADER = "fairbook-end"  # which recording ends: the same on all partitions of all source topics
 RULEBOOK_KEY = b"rulebook"
 
 
@@ -101,9 +103,10 @@ class Feed:
 
     def end_of_recording(self, latest_ts: int) -> None:
         """Tell every partition that a recording ends here: `latest_ts` (ns) becomes its clock."""
+        headers = {CLOCK_HEADER: str(latest_ts), END_HEADER: uuid4().hex}
         for topic in SOURCE_TOPICS:
             for partition in range(partitions(self._producer, self.settings, topic)):
-                self._send(topic, value=b"", partition=partition, headers={CLOCK_HEADER: str(latest_ts)})
+                self._send(topic, value=b"", partition=partition, headers=headers)
         self.flush()
 
 

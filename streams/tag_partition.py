@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -66,13 +66,26 @@ class Frame:
     snapshot: bytes | None = None
 
 
+class End(NamedTuple):
+    """The end of a recording on a topic: its latest `ts`, which recording, where it stands, and since when.
+
+    Feeds of before did not say which: there it is the one that ends at this `ts`.
+    """
+
+    clock: int
+    of: str
+    offset: int
+    appended: int  # ns, by the broker's clock
+
+
 @dataclass
 class TagPartition:
     """Everything the tag worker knows of one partition; built from a snapshot and the journal behind it.
 
     `next` is the next offset to take, by source topic. A topic in `markers` has delivered the end of a
     recording and waits for the other two; what follows it meanwhile is kept in `waiting`. Where the others'
-    do not come (whoever fed the recording died on the way), the end is given up.
+    do not come (whoever fed the recording died on the way), the end is given up: at once where the others
+    have a later recording's.
     """
 
     number: int
@@ -88,7 +101,7 @@ class TagPartition:
     ended: int | None = None
     lagged: int = 0  # append time of the last record that came later than gap_timeout
     read_past: dict[str, int] = field(default_factory=dict)
-    markers: dict[str, tuple[int, int]] = field(default_factory=dict)  # clock, offset
+    markers: dict[str, End] = field(default_factory=dict)
     marked: int = 0  # append time of the latest marker
     waiting: dict[str, list[Any]] = field(default_factory=dict)
     out: list[Entry] = field(default_factory=list)
@@ -173,25 +186,31 @@ class TagPartition:
         self.next[topic] = offset + 1
         self.read_past[topic] = max(self.read_past.get(topic, 0), append_ts_ms * 1_000_000)
 
-    def mark(self, topic: str, ts: int, offset: int, append_ts_ms: int) -> None:
-        """A topic has delivered the end of a recording, whose latest `ts` this is."""
-        if offset >= self.safe[topic]:
-            self.markers[topic] = ts, offset
-            self.marked = max(self.marked, append_ts_ms * 1_000_000)
-            self.next[topic] = offset  # to be read again after a crash, until all three are in
+    def mark(self, topic: str, end: End) -> None:
+        """A topic has delivered the end of a recording."""
+        if end.offset >= self.safe[topic]:
+            self.markers[topic] = end
+            self.marked = max(self.marked, end.appended)
+            self.next[topic] = end.offset  # to be read again after a crash, until all three are in
         else:
-            self.next[topic] = offset + 1
+            self.next[topic] = end.offset + 1
 
     def end_recording(self) -> dict[str, list[Any]]:
-        """Once all three topics are at the end: decide what is open. Returns the messages that waited."""
+        """Once all three topics are at the end: decide what is open. Returns the messages that waited.
+
+        Topics that are at the end of an earlier recording, whose feed did not get to tell all, go on.
+        """
         if len(self.markers) < len(SOURCE_TOPICS):
             return {}
+        latest = max(self.markers.values(), key=lambda end: end.appended)
+        if earlier := [topic for topic, end in self.markers.items() if end.of != latest.of]:
+            return self._unmark(earlier)
         self.sequencer.finish()
         self.drain()
-        ts = max(ts for ts, _offset in self.markers.values())
+        ts = max(end.clock for end in self.markers.values())
         if self.ended != ts:  # else a crash came between the journal and the commit: it is said already
             self._say(ClockEntry(ts=ts, end=True))
-        return self._unmark()
+        return self._unmark(list(self.markers))
 
     def end_missing(self) -> bool:
         """Return True if the end of a recording is on some topics and has had time to be on all."""
@@ -202,14 +221,12 @@ class TagPartition:
 
     def give_up_end(self) -> dict[str, list[Any]]:
         """Go on as if no recording had ended. Returns the messages that waited."""
-        return self._unmark()
+        return self._unmark(list(self.markers))
 
-    def _unmark(self) -> dict[str, list[Any]]:
-        for topic, (_ts, offset) in self.markers.items():
-            self.next[topic] = offset + 1
-        self.markers.clear()
-        waiting, self.waiting = self.waiting, {}
-        return waiting
+    def _unmark(self, topics: list[str]) -> dict[str, list[Any]]:
+        for topic in topics:
+            self.next[topic] = self.markers.pop(topic).offset + 1
+        return {topic: self.waiting.pop(topic) for topic in topics if topic in self.waiting}
 
     def advance(self, venue: Venue) -> None:
         """Give up gaps, and promise a clock, as far as all three sources have been read."""

@@ -34,7 +34,7 @@ from streams import feed, logs, tail, worker
 from streams.reference_feed import ReferenceFeed
 from streams.settings import Settings, resource
 from streams.snapshots import Snapshots
-from streams.tag_partition import FRAME_ENTRIES, TagPartition
+from streams.tag_partition import FRAME_ENTRIES, End, TagPartition
 from streams.tagger import Tagger
 from streams.watch import stages
 from streams.watch.server import Watch
@@ -262,15 +262,15 @@ class TagWorker:
     def _take(self, part: TagPartition, topic: str, records: Any) -> None:
         """Take source messages in order; those that follow a recording's end wait for the other topics."""
         for number, record in enumerate(records):
-            clock = _clock(record)
+            end = _end(record)
             marker = part.markers.get(topic)
             if marker is not None:
-                if clock != marker[0] or topic in part.waiting:
+                if end is None or end.of != marker.of or topic in part.waiting:
                     part.waiting.setdefault(topic, []).extend(records[number:])
                     return
-                part.mark(topic, clock, record.offset, record.timestamp)  # the same end, once more
-            elif clock is not None:
-                part.mark(topic, clock, record.offset, record.timestamp)
+                part.mark(topic, end)  # the same end, once more
+            elif end is not None:
+                part.mark(topic, end)
                 for name, waiting in part.end_recording().items():
                     self._take(part, name, waiting)
             else:
@@ -412,12 +412,16 @@ def _partition_of(instrument: str, partitions: int) -> int:
     return (int(murmur2(instrument.encode())) & 0x7FFFFFFF) % partitions
 
 
-def _clock(record: Any) -> int | None:
-    """Return the clock of a control record that ends a recording; None for any other record."""
+def _end(record: Any) -> End | None:
+    """Return what a control record that ends a recording says; None for any other record."""
     if record.value or not record.headers:
         return None
-    value = dict(record.headers).get(feed.CLOCK_HEADER)
-    return int(value) if value is not None and value.isdigit() and len(value) < 20 else None
+    headers = dict(record.headers)
+    clock = headers.get(feed.CLOCK_HEADER)
+    if clock is None or not clock.isdigit() or len(clock) >= 20:
+        return None
+    of = (headers.get(feed.END_HEADER) or clock).decode("utf-8", "replace")
+    return End(int(clock), of, record.offset, record.timestamp * 1_000_000)
 
 
 def run_tag(settings: Settings) -> None:

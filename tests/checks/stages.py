@@ -26,7 +26,7 @@ from schemas.events import SOURCE_TOPICS
 from schemas.journal import Entry
 from schemas.reference import Fact, fact_id
 from streams.detect_worker import OUTPUTS, DetectPartition, Owed
-from streams.feed import CLOCK_HEADER
+from streams.feed import CLOCK_HEADER, END_HEADER
 from streams.tag_partition import TagPartition
 from streams.tag_worker import TagWorker, _partition_of
 from streams.tagger import Tagger
@@ -54,10 +54,10 @@ def message(value: bytes, offset: int, append_ms: int = LONG_AGO) -> Any:
     return SimpleNamespace(value=value, offset=offset, headers=(), key=b"", timestamp=append_ms)
 
 
-def end_of_recording(offset: int, latest: int) -> Any:
-    """The message with which a feed ends a recording on a partition of a topic."""
-    end = message(b"", offset)
-    end.headers = ((CLOCK_HEADER, str(latest).encode()),)
+def end_of_recording(offset: int, latest: int, of: str = "", append_ms: int = LONG_AGO) -> Any:
+    """The message with which a feed ends a recording on a partition of a topic; no `of`: an older feed."""
+    end = message(b"", offset, append_ms)
+    end.headers = ((CLOCK_HEADER, str(latest).encode()), *([(END_HEADER, of.encode())] if of else []))
     return end
 
 

@@ -7,8 +7,9 @@ batch, cut frames, send each, then for each acknowledgement what is safe, the co
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -276,3 +277,78 @@ def test_an_end_that_is_on_one_topic_only_is_given_up(tmp_path: Path) -> None:
     assert part.next["orders"] == records[-1].offset + 1
     assert len(part.out) > taken
     assert not [entry for entry in part.out if isinstance(entry, ClockEntry)]
+
+
+def test_recordings_that_end_at_the_same_time_are_two(tmp_path: Path) -> None:
+    """Of the second one two topics have nothing but its end: read before the first one's other ends."""
+    here = world(market(3).write(tmp_path / "recording"))
+    *records, _end = here.sources["orders"]
+    half, last = len(records) // 2, len(records)
+    latest = max(codec.place_of(record.value).ts or 0 for record in records)
+
+    def ends(offset: int, of: str) -> Any:
+        return end_of_recording(offset, latest, of, LONG_AGO + ord(of))
+
+    for record in records[half:]:
+        record.offset += 1
+    sources = {
+        "orders": [*records[:half], ends(half, "a"), *records[half:], ends(last + 1, "b")],
+        "trades": [ends(0, "a"), ends(1, "b")],
+        "quotes": [ends(0, "a"), ends(1, "b")],
+    }
+    ways = 0
+    for order in permutations(SOURCE_TOPICS):
+        for whole in (True, False):
+            part = _delivered(here, sources, order, whole=whole)
+            said = [entry for entry in part.out if isinstance(entry, ClockEntry)]
+            assert [entry.end for entry in said] == [True, True]
+            assert isinstance(part.out[-1], ClockEntry)
+            assert part.next == {"orders": last + 2, "trades": 2, "quotes": 2}
+            ways += 1
+    print(f"{ways} ways of delivery compared")
+    assert ways == 12
+
+
+def test_an_end_that_was_not_told_to_all_gives_way_to_the_next(tmp_path: Path) -> None:
+    """A feed died after it had ended its recording on one topic or two; it was fed once more."""
+    here = world(market(3).write(tmp_path / "recording"))
+    *records, _end = here.sources["orders"]
+    last = len(records)
+    latest = max(codec.place_of(record.value).ts or 0 for record in records)
+    again = [message(record.value, last + 1 + record.offset) for record in records]
+    ways = 0
+    for told in (("orders",), ("orders", "trades")):
+        sources = {
+            "orders": [
+                *records, end_of_recording(last, latest, "a"), *again,
+                end_of_recording(2 * last + 1, latest, "b", LONG_AGO + 1),
+            ],
+            "trades": [
+                *([end_of_recording(0, latest, "a")] if "trades" in told else []),
+                end_of_recording(len(told) - 1, latest, "b", LONG_AGO + 1),
+            ],
+            "quotes": [end_of_recording(0, latest, "b", LONG_AGO + 1)],
+        }  # fmt: skip
+        for order in permutations(SOURCE_TOPICS):
+            part = _delivered(here, sources, order, whole=True)
+            said = [entry for entry in part.out if isinstance(entry, ClockEntry)]
+            assert [entry.end for entry in said] == [True]
+            assert part.next == {"orders": 2 * last + 2, "trades": len(told), "quotes": 1}
+            ways += 1
+    print(f"{ways} ways of delivery compared")
+    assert ways == 12
+
+
+def _delivered(
+    here: World, sources: dict[str, list[Any]], order: Iterable[str], *, whole: bool
+) -> TagPartition:
+    """Deliver topics one after another, each as a `whole` or message by message; nothing is left waiting."""
+    worker, part = tag_worker(here.facts.values()), TagPartition(0)
+    part.next = dict.fromkeys(SOURCE_TOPICS, 0)
+    part.learn(here.facts, RULEBOOK)
+    for topic in order:
+        for records in [sources[topic]] if whole else [[record] for record in sources[topic]]:
+            worker._take(part, topic, records)
+    assert not part.markers
+    assert not part.waiting
+    return part
