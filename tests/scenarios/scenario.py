@@ -41,6 +41,7 @@ from streams.replay import journal, replay, second_pass
 from streams.settings import resource
 
 FOLDER = Path(__file__).parent
+EDGES = FOLDER / "edges"  # which case shows which clause: no cases themselves
 ROOT = FOLDER.parents[1]
 RULEBOOK = resource("infra/rulebook/default.toml").read_text(encoding="utf-8")
 START = int(datetime(2026, 3, 2, 2, tzinfo=UTC).timestamp()) * 10**9
@@ -145,7 +146,12 @@ def load(path: Path) -> Case:
 
 def cases() -> list[Case]:
     """Return all cases, by rule and name."""
-    return [load(path) for path in sorted(FOLDER.glob("*/*.toml"))]
+    return [load(path) for path in case_paths()]
+
+
+def case_paths() -> list[Path]:
+    """Return the files of all cases, by rule and name."""
+    return sorted(path for path in FOLDER.glob("*/*.toml") if path.parent != EDGES)
 
 
 class _Records:
