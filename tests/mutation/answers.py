@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import pytest
 import renew
 import test_client_priority_memory
-import test_makers_compared
 from maker_markets import maker_market
 from markets import market
 from scenario import RULEBOOK, Comparison, cases, prepare
@@ -40,7 +39,7 @@ MARKETS: dict[str, Callable[[int, Path], Path]] = {
     "affiliates": affiliated_market,
     "dear": lambda seed, folder: drawn_dear(Random(seed), 120, folder),
 }
-FEW = test_makers_compared.rulebook(1)
+FEW = RULEBOOK.replace("min_fills = 200", "min_fills = 3")  # as in test_makers_compared.py
 RESUMED = 5  # of them also from a snapshot at every STEP-th entry
 STEP = 7
 LONGEST = 3.0  # seconds: a case that takes longer judges nothing here
