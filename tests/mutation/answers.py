@@ -23,6 +23,7 @@ from scenario import RULEBOOK, Comparison, cases, prepare
 from test_golden_day import KEPT
 from trade_markets import affiliated_market, drawn_dear, trade_market
 
+from detectors.registry import RULES
 from detectors.runner import Runner
 from schemas import codec
 from schemas.journal import Entry
@@ -42,6 +43,7 @@ FEW = RULEBOOK.replace("min_fills = 200", "min_fills = 3")  # as in test_makers_
 RESUMED = 5  # of them also from a snapshot at every STEP-th entry
 STEP = 7
 LONGEST = 3.0  # seconds: a case that takes longer judges nothing here
+FAMILIES = {rule.__module__.split(".")[1] for rule in RULES.values()}
 UNIT = {  # what takes seconds, and the modules that it judges
     "memory of 100": ("priority.client_priority",),
     "memory of 1": ("priority.client_priority",),
@@ -64,9 +66,22 @@ class Check(NamedTuple):
     seconds: float
 
     def judges(self, function: str) -> bool:
-        """Whether it calls a function: known of cases, of a file of tests by its modules."""
+        """Whether it calls a function: known of cases, of a file of tests by its modules.
+
+        A case says little of another family's rules, which run in it too.
+        """
         modules = tuple(f"detectors.{module}." for module in UNIT.get(self.name, ()))
-        return function in self.calls or (bool(modules) and function.startswith(modules))
+        if modules:
+            return function.startswith(modules)
+        kind, _, name = self.name.partition(" ")
+        rule = RULES.get(name.partition("/")[0])
+        family = function.rpartition(".")[0].split(".")[1]
+        return function in self.calls and (
+            kind != "case"
+            or rule is None
+            or family not in FAMILIES
+            or rule.__module__.split(".")[1] == family
+        )
 
 
 def checks() -> list[Check]:
