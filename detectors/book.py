@@ -63,7 +63,7 @@ class Order(msgspec.Struct, gc=False, array_like=True):
 
 
 class Level:
-    """The orders at one price, in priority order, with the sums that L2 and the venue's quote need."""
+    """The orders at one price (priority: by `stamp`), with the sums that L2 and the venue's quote need."""
 
     __slots__ = ("orders", "shown", "shown_others")
 
@@ -79,10 +79,11 @@ Watchers = dict[str, Callable[[Order, int], None]]  # told of each resting order
 class Ladder:
     """One side of the book. Keys are prices, negated for bids, so that the best is always the first."""
 
-    __slots__ = ("changed", "keys", "levels", "sign", "watchers")
+    __slots__ = ("changed", "keys", "levels", "side", "sign", "watchers")
 
     def __init__(self, side: Side, watchers: Watchers) -> None:
         self.watchers = watchers
+        self.side = side
         self.sign = -1 if side == "buy" else 1
         self.keys: list[int] = []
         self.levels: dict[int, Level] = {}
@@ -93,18 +94,14 @@ class Ladder:
             self.changed = key
 
     def add(self, order: Order) -> None:
-        """Put a resting order at its price, in the place its stamp gives it."""
+        """Put a resting order at its price."""
         assert order.price is not None
         key = order.price * self.sign
         level = self.levels.get(key)
         if level is None:
             level = self.levels[key] = Level()
             insort(self.keys, key)
-        orders = level.orders
-        last = orders[next(reversed(orders))] if orders else None
-        orders[order.order_id] = order
-        if last is not None and last.stamp > order.stamp:
-            level.orders = {o.order_id: o for o in sorted(orders.values(), key=lambda o: o.stamp)}
+        level.orders[order.order_id] = order
         order.resting = True
         level.shown += order.shown
         if not order.affiliated:
@@ -148,10 +145,6 @@ class Ladder:
         order.shown = shown
         self._touch(key)
 
-    def best(self) -> int | None:
-        """Return the best price at which anything rests."""
-        return self.keys[0] * self.sign if self.keys else None
-
     def best_displayed(self) -> int | None:
         """Return the best price at which anything is displayed."""
         for key in self.keys:
@@ -172,18 +165,18 @@ class Ladder:
         return None if price is None else (price, self.levels[price * self.sign].shown)
 
     def orders(self) -> Iterator[Order]:
-        """Return all resting orders, best price first, then priority."""
+        """Return all resting orders, best price first."""
         for key in self.keys:
             yield from self.levels[key].orders.values()
 
 
 class Turn(msgspec.Struct):
-    """The open turn: its order, the record that began it, and the trades in it so far (the match)."""
+    """The open turn: its order, the record that began it, and whether it has traded (the match)."""
 
     order_id: str
     begin_seq: int
     ts: int
-    trades: int = 0
+    traded: bool = False
     match_id: str | None = None
 
 
@@ -242,12 +235,10 @@ class Book:
         leaves = max(0, order.leaves - qty)
         order.filled += min(qty, order.leaves)
         order.leaves = leaves
-        if order.state == "dead":
-            return
         if leaves == 0:
             self.kill(order)
         elif not order.resting:
-            order.shown = leaves if order.display_qty is None else min(order.shown, leaves)
+            order.shown = min(order.shown, leaves)
         elif order.display_qty is None:
             self.ladder(order.side).show(order, leaves)
         elif qty < order.shown:

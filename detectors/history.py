@@ -82,6 +82,6 @@ class History(msgspec.Struct):
                 resting.append(order)
             else:
                 past.aside[order.order_id] = order
-        for order in sorted(resting, key=lambda order: order.stamp):
+        for order in resting:
             past.ladder(order.side).add(order)
         return past

@@ -124,7 +124,7 @@ class Market:
         """Return the trading phase at `ts`; continuous where none is listed."""
         return self.context.directory.phase(self.instrument, ts)
 
-    def wake(self, rule: Rule, due: int, key: str = "", anchor: Anchor | None = None) -> None:
+    def wake(self, rule: Rule, due: int, key: str, anchor: Anchor | None = None) -> None:
         """Ask for `rule.on_timer(market, state, due, key)` once all events with ts <= due are in.
 
         `anchor`: of the breach that it decides: what is due at one time goes in the order of breach ids.
@@ -487,7 +487,7 @@ class Market:
         book.orders = {order.order_id: order for order in data.orders}
         book.aside = {order.order_id: order for order in data.orders if not order.resting}
         book.dead = {order.order_id: order for order in data.dead}
-        for order in sorted((order for order in data.orders if order.resting), key=lambda order: order.stamp):
+        for order in (order for order in data.orders if order.resting):
             book.place(order)
         for name, raw in data.rules.items():
             rule = context.by_name[name]
@@ -501,9 +501,4 @@ def _distinct(items: Items[str | None]) -> tuple[str, ...]:
 
 
 def _same(before: Alert, after: Alert) -> bool:
-    return (
-        msgspec.structs.replace(
-            after, revision=before.revision, decided_ts=before.decided_ts, knowledge=before.knowledge
-        )
-        == before
-    )
+    return msgspec.structs.replace(after, revision=before.revision, decided_ts=before.decided_ts) == before

@@ -217,7 +217,7 @@ class Transitions:
         market = self.market
         turn = market.matching
         if turn is not None:
-            turn.trades += 1
+            turn.traded = True
             turn.match_id = turn.match_id or entry.match_id
         for order_id in (entry.buy_order_id, entry.sell_order_id):
             if order_id is None:
@@ -287,8 +287,7 @@ class Transitions:
     def watch_cross(self, seq: int) -> None:
         """After a turn, or an entry outside one: remember the seq since which the book is crossed."""
         flags = self.market.flags
-        bid = self.market.book.bids.best_displayed()
-        ask = self.market.book.asks.best_displayed() if bid is not None else None
+        bid, ask = self.market.book.bids.best_displayed(), self.market.book.asks.best_displayed()
         if bid is None or ask is None or bid < ask:
             flags.pop("crossed", None)
             flags.pop("crossed_told", None)

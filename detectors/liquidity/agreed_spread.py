@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from detectors.liquidity.agreed_session import Schedule, Segment
-from detectors.liquidity.own_quotes import Levels, OwnQuotes, together
+from detectors.liquidity.own_quotes import Levels, OwnQuotes, level, together
 from detectors.liquidity.quoted_spread import spread
 from detectors.trading_day import day_bounds, trading_day
 from schemas.alerts import Evidence
@@ -18,7 +18,6 @@ from schemas.journal import QuoteEntry
 from schemas.reference import MmAgreement
 
 if TYPE_CHECKING:
-    from detectors.book import Order
     from detectors.market import Market
 
 KEPT_DAYS = 64  # whose sessions are remembered
@@ -103,11 +102,7 @@ class Agreements:
             elif fact.account is not None:
                 accounts.add(fact.account)
         self.accounts = accounts
-        self._own = OwnQuotes(market.book, name, sorted(accounts), self._told)
-
-    def _told(self, order: Order, change: int) -> None:
-        seq = max(order.turn_seq, order.active_seq, order.accepted_seq) if change > 0 else self.market.seq
-        self.widths.touched[order.account or ""] = Evidence("order", order.order_id, seq)
+        self._own = OwnQuotes(market, name, accounts, widths.touched)
 
     def quote(self, quote: QuoteEntry) -> None:
         """Keep a maker's latest quote."""
@@ -115,8 +110,7 @@ class Agreements:
         if account not in self.accounts or account is None:
             return
         if account not in kept or kept[account].seq < quote.seq:
-            bids = {quote.bid_px: quote.bid_size} if quote.bid_px and quote.bid_size else {}
-            asks = {quote.ask_px: quote.ask_size} if quote.ask_px and quote.ask_size else {}
+            bids, asks = level(quote.bid_px, quote.bid_size), level(quote.ask_px, quote.ask_size)
             kept[account] = MakerQuote(quote.seq, bids, asks)
             self._quotes += 1
             self.widths.touched[account] = Evidence("quote", quote.quote_id or account, quote.seq)

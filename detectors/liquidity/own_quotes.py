@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from detectors.book import Book, Order
+from detectors.book import Order
+from schemas.alerts import Evidence
 from schemas.decimals import ONE, parse
 from schemas.reference import MmAgreement
+
+if TYPE_CHECKING:
+    from detectors.market import Market
 
 MICRO = 1_000_000
 BPS = 20_000  # 1e4 bps, and twice since the mid is half of a + b
@@ -19,26 +24,30 @@ Levels = dict[int, int]  # price -> displayed quantity above 0, both scaled by 1
 class OwnQuotes:
     """Displayed resting limit orders of some accounts, kept up by the book's own changes, not by scanning.
 
-    `version` grows with every change, so that who has judged knows whether to judge again. `told` hears of
-    each change: the order, and by how much what it shows changes.
+    `version` grows with every change, so that who has judged knows whether to judge again. `touched`: by
+    account, the record that last changed what it shows.
     """
 
     def __init__(
-        self, book: Book, name: str, accounts: Iterable[str], told: Callable[[Order, int], None]
+        self, market: Market, name: str, accounts: Iterable[str], touched: dict[str, Evidence]
     ) -> None:
         self.version = 0
-        self._told = told
+        self._market = market
+        self._touched = touched
         self._sides: dict[str, tuple[Levels, Levels]] = {account: ({}, {}) for account in accounts}
         if not self._sides:
             return
-        for ladder in (book.bids, book.asks):
+        for ladder in (market.book.bids, market.book.asks):
             for order in ladder.orders():
                 self._change(order, order.shown)
-        book.watchers[name] = self._hear
+        market.book.watchers[name] = self._hear
 
     def _hear(self, order: Order, change: int) -> None:
         if self._change(order, change):
-            self._told(order, change)
+            seq = self._market.seq
+            if change > 0:  # at a turn's end the record in hand is a later one
+                seq = max(order.turn_seq, order.active_seq, order.stamp)
+            self._touched[order.account or ""] = Evidence("order", order.order_id, seq)
 
     def _change(self, order: Order, change: int) -> bool:
         sides = self._sides.get(order.account or "")
@@ -49,7 +58,7 @@ class OwnQuotes:
         if shown:
             levels[order.price] = shown
         else:
-            levels.pop(order.price, None)
+            del levels[order.price]
         self.version += 1
         return True
 
@@ -59,6 +68,11 @@ class OwnQuotes:
         if len(found) == 1:
             return found[0]
         return together(bids for bids, _ in found), together(asks for _, asks in found)
+
+
+def level(price: int | None, size: int | None) -> Levels:
+    """Return one side of a quote; price and size are both there or neither is."""
+    return {price: size} if price is not None and size is not None else {}
 
 
 def together(sides: Iterable[Levels]) -> Levels:

@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 class Quoted(msgspec.Struct):
     """One book state: spreads in 1e-6 bps (None unless two-sided with a > b), and its kind."""
 
-    spread: int | None
-    spread_without: int | None
-    crossed: bool
-    bid: int
-    ask: int
+    spread: int | None = None
+    middle: int = 0  # bid + ask, where there is a spread
+    spread_without: int | None = None
+    crossed: bool = False
     from_venue: bool = False  # only the venue's quote is known: neither depth nor whose orders they are
 
 
@@ -77,34 +76,23 @@ def spread(bid: int, ask: int) -> int:
 
 def told(best: VenueBest) -> Quoted:
     """Return the state that the venue's quote tells."""
-    two_sided = best.bid is not None and best.ask is not None
-    bid, ask = best.bid or 0, best.ask or 0
-    return Quoted(
-        spread=spread(bid, ask) if two_sided and ask > bid else None,
-        spread_without=None,
-        crossed=two_sided and ask <= bid,
-        bid=bid,
-        ask=ask,
-        from_venue=True,
-    )
+    now = _quoted(best.bid, best.ask)
+    now.from_venue = True
+    return now
 
 
 def quoted(market: Market) -> Quoted:
     bids, asks = market.book.bids, market.book.asks
-    bid, ask = bids.best_displayed(), asks.best_displayed()
-    bid_without, ask_without = (
-        bids.best_displayed_without_affiliates(),
-        asks.best_displayed_without_affiliates(),
-    )
-    two_sided = bid is not None and ask is not None and ask > bid
-    without = bid_without is not None and ask_without is not None and ask_without > bid_without
-    return Quoted(
-        spread=spread(bid or 0, ask or 0) if two_sided else None,
-        spread_without=spread(bid_without or 0, ask_without or 0) if without else None,
-        crossed=bid is not None and ask is not None and ask <= bid,
-        bid=bid or 0,
-        ask=ask or 0,
-    )
+    now = _quoted(bids.best_displayed(), asks.best_displayed())
+    others = bids.best_displayed_without_affiliates(), asks.best_displayed_without_affiliates()
+    now.spread_without = _quoted(*others).spread
+    return now
+
+
+def _quoted(bid: int | None, ask: int | None) -> Quoted:
+    if bid is None or ask is None:
+        return Quoted()
+    return Quoted(spread(bid, ask), bid + ask) if ask > bid else Quoted(crossed=True)
 
 
 def add(sums: Sums, quoted: Quoted, span: int, market: Market) -> None:
@@ -130,21 +118,18 @@ def add(sums: Sums, quoted: Quoted, span: int, market: Market) -> None:
     else:
         sums.only_with += span
     sums.depth = [
-        total + value * span for total, value in zip(sums.depth, _depth(market, quoted), strict=True)
+        total + value * span for total, value in zip(sums.depth, _depth(market, quoted.middle), strict=True)
     ]
 
 
-def _depth(market: Market, quoted: Quoted) -> Vector:
-    """Return the state's depth, computed again only if the mid or a level within reach has changed."""
-    book, middle = market.book, quoted.bid + quoted.ask
-    cached: tuple[int, Vector, Vector, Vector] | None = market.cache.get("displayed_depth")
-    same = cached is not None and cached[0] == middle
-    if cached is not None and same and beyond(book.bids, middle) and beyond(book.asks, middle):
-        return cached[3]
-    bids = cached[1] if cached is not None and same and beyond(book.bids, middle) else None
-    asks = cached[2] if cached is not None and same and beyond(book.asks, middle) else None
-    bids = displayed_depth(book.bids, middle) if bids is None else bids
-    asks = displayed_depth(book.asks, middle) if asks is None else asks
-    market.cache["displayed_depth"] = (middle, bids, asks, bids + asks)
-    book.bids.changed = book.asks.changed = None
-    return bids + asks
+def _depth(market: Market, middle: int) -> Vector:
+    """Return the state's depth, a side computed again only if the mid or a level within reach has changed."""
+    found: Vector = []
+    for ladder in (market.book.bids, market.book.asks):
+        key = f"depth {ladder.side}"
+        kept: tuple[int, Vector] | None = market.cache.get(key)
+        if kept is None or kept[0] != middle or not beyond(ladder, middle):
+            kept = market.cache[key] = middle, displayed_depth(ladder, middle)
+            ladder.changed = None
+        found += kept[1]
+    return found

@@ -9,7 +9,7 @@ import msgspec
 
 from detectors.base import Rule
 from detectors.liquidity.agreed_session import Schedule, Segment
-from detectors.liquidity.own_quotes import Levels, OwnQuotes, compliant, together
+from detectors.liquidity.own_quotes import OwnQuotes, compliant, level, together
 from detectors.liquidity.presence import Kind, Tally, consumption
 from detectors.rulebook import Unit
 from detectors.standing import ALWAYS, NEVER
@@ -22,7 +22,6 @@ from schemas.metrics import PresenceDay
 from schemas.reference import MmAgreement
 
 if TYPE_CHECKING:
-    from detectors.book import Order
     from detectors.market import Market
 
 KEPT = (
@@ -67,9 +66,7 @@ class Day(msgspec.Struct):
 
     def copy(self) -> Day:
         """Return an independent copy."""
-        return msgspec.structs.replace(
-            self, tally=self.tally.copy(), lapses=list(self.lapses), freezes=list(self.freezes)
-        )
+        return msgspec.structs.replace(self, tally=self.tally.copy())
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -89,9 +86,9 @@ class Decision(msgspec.Struct, frozen=True):
 class Said(msgspec.Struct):
     """A day's row as it was published, if it was (revision 0 or more), and the end of its session."""
 
-    revision: int
-    content: str
     ends: int
+    revision: int = -1
+    content: str = ""
 
 
 class QuotingObligationState(msgspec.Struct):
@@ -170,7 +167,7 @@ class QuotingObligation(Rule):
     """
 
     name = "quoting_obligation"
-    version = 1
+    version = 2
     State = QuotingObligationState
 
     class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -193,13 +190,7 @@ class QuotingObligation(Rule):
                 elif fact.account is not None:
                     accounts.add(fact.account)
 
-        def told(order: Order, change: int) -> None:
-            seq = market.seq
-            if change > 0:  # at a turn's end the record in hand is a later one
-                seq = max(order.turn_seq, order.active_seq, order.accepted_seq, order.stamp)
-            state.touched[order.account or ""] = Evidence("order", order.order_id, seq)
-
-        own = OwnQuotes(market.book, self.instance.name, sorted(accounts), told)
+        own = OwnQuotes(market, self.instance.name, accounts, state.touched)
         market.cache[self.instance.name] = _View(agreements, own)
 
     def on_quote(self, market: Market, state: QuotingObligationState, quote: QuoteEntry) -> None:
@@ -209,7 +200,7 @@ class QuotingObligation(Rule):
         if account is None or (before is not None and before.seq > quote.seq):
             return
         state.quotes[account] = Quote(
-            quote.seq, _level(quote.bid_px, quote.bid_size), _level(quote.ask_px, quote.ask_size)
+            quote.seq, level(quote.bid_px, quote.bid_size), level(quote.ask_px, quote.ask_size)
         )
         state.touched[account] = Evidence("quote", quote.quote_id or account, quote.seq)
         state.messages += 1
@@ -237,7 +228,7 @@ class QuotingObligation(Rule):
         if certain:
             view.mark, view.known, view.until = mark, known, view.opening
         for key, day in list(state.days.items()):
-            schedule = view.schedules.get(key) or self._schedule(market, view, day.agreement, day.trading_day)
+            schedule = self._schedule(market, view, day.agreement, day.trading_day)
             counted = day if certain else day.copy()
             self._count(market, state, schedule, counted, start, end, known)
             if not certain or counted.upto >= schedule.end:  # else the next call finds it, as due before
@@ -374,21 +365,20 @@ class QuotingObligation(Rule):
         end: int,
         known: bool | None,
     ) -> None:
-        """Count to `end`, segment by segment; `known` None: nobody was there, and nobody is warned."""
-        warns = known is not None
+        """Count to `end`, segment by segment; `known` None: nobody was there."""
         for segment in schedule.segments[schedule.index(day.upto) :]:
             if day.upto < min(end, segment.start):
-                self._piece(schedule, day, min(end, segment.start), "outside", warns)
+                self._piece(schedule, day, min(end, segment.start), "outside")
             if day.upto >= end:
                 return
             kind = self._kind(market, state, schedule, segment, known)
             if kind != day.kind:
                 self._note(state, day, segment, kind)
-            self._piece(schedule, day, min(end, segment.end), kind, warns)
+            self._piece(schedule, day, min(end, segment.end), kind)
 
-    def _piece(self, schedule: Schedule, day: Day, end: int, kind: Kind, warns: bool = True) -> None:
+    def _piece(self, schedule: Schedule, day: Day, end: int, kind: Kind) -> None:
         """Count to `end` as one kind, within one segment; find the least t of the warning before `end`."""
-        if warns and day.warned is None:
+        if day.warned is None:
             required = schedule.required
             slack = day.tally.slack(required, schedule.available(day.upto))
             uses = consumption(kind, required)
@@ -432,11 +422,10 @@ class QuotingObligation(Rule):
             records = [state.touched[name] for name in segment.accounts if name in state.touched]
             if records:
                 day.lapses = [*day.lapses[:1], max(records, key=lambda record: record.seq)]
-        elif kind == "protection" and len(day.freezes) < MAX_FREEZES:
-            for account in segment.accounts:
-                freeze = state.frozen.get(account)
-                if freeze is not None and freeze.on:
-                    day.freezes.append(Evidence("order", account, freeze.seq))
+        elif kind == "protection":
+            frozen = [(name, state.frozen[name]) for name in segment.accounts if name in state.frozen]
+            found = [Evidence("order", name, freeze.seq) for name, freeze in frozen if freeze.on]
+            day.freezes = [*day.freezes, *found][:MAX_FREEZES]
 
     def _until(self, schedule: Schedule, day: Day) -> int:
         """Return until when time stays of the day's kind, and nobody need be warned, if no quote changes."""
@@ -490,7 +479,7 @@ class QuotingObligation(Rule):
         self, market: Market, state: QuotingObligationState, key: str, decision: Decision, due: int
     ) -> None:
         if decision.kind == "end":
-            said = state.said.setdefault(key, Said(-1, "", decision.ts))
+            said = state.said.setdefault(key, Said(decision.ts))
             if said.content == codec.canonical(self._row(market, decision)).decode():
                 return
         state.decisions[key] = decision
@@ -538,9 +527,7 @@ class QuotingObligation(Rule):
     def _publish(self, market: Market, state: QuotingObligationState, decision: Decision) -> None:
         row = self._row(market, decision)
         content = codec.canonical(row).decode()
-        said = state.said.setdefault(
-            f"{decision.trading_day} {decision.agreement}", Said(-1, "", decision.ts)
-        )
+        said = state.said.setdefault(f"{decision.trading_day} {decision.agreement}", Said(decision.ts))
         if said.content == content:
             return
         said.revision, said.content = said.revision + 1, content
@@ -596,10 +583,6 @@ def _narrative(instrument: str, decision: Decision) -> str:
             f"where {text(decision.required)} % is agreed; for review."
         )
     return f"{spent} so far: {text(decision.required)} % can no longer be reached; for review."
-
-
-def _level(price: int | None, size: int | None) -> Levels:
-    return {} if price is None or not size else {price: size}
 
 
 def _shift(day: str, days: int) -> str:

@@ -105,7 +105,7 @@ class SpreadQuality(Rule):
     """
 
     name = "spread_quality"
-    version = 5
+    version = 6
     State = SpreadQualityState
 
     class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -171,7 +171,7 @@ class SpreadQuality(Rule):
         turn, receipt = market.book.turn, state.trades.receipt
         if entry.exec_type in ("replaced", "triggered") and not market.late:
             state.trades.receipt = best(market, state.venue, entry.seq)
-        elif turn is not None and not turn.trades and (receipt is None or receipt.seq != turn.begin_seq):
+        elif turn is not None and not turn.traded and (receipt is None or receipt.seq != turn.begin_seq):
             state.trades.receipt = best(market, state.venue, turn.begin_seq)
 
     def on_trade(self, market: Market, state: SpreadQualityState, trade: TradeEntry) -> None:
@@ -245,8 +245,6 @@ class SpreadQuality(Rule):
     def _judge_makers(self, market: Market, state: SpreadQualityState, day: str, due: int) -> None:
         """Compare makers with the horizons that end by `due`, as the book stands."""
         trades = state.trades
-        if not trades.makers and not trades.pending:
-            return
         if trades.due(due):
             trades = trades.copy()
             known = market.time_known or _told_by_venue(market, state)

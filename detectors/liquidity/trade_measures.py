@@ -188,13 +188,13 @@ class Trades(msgspec.Struct):
         self._compare(fill, day, sign)
 
     def _compare(self, fill: Fill, day: str, sign: int) -> None:
-        realised = fill.realised(LAST)
-        if not fill.maker or realised is None:
-            return
         makers = self.makers.get(day)
-        if makers is None:
-            return  # the day has been decided
-        blocks = makers.setdefault(fill.maker, {})
+        if not fill.maker or makers is None:
+            return  # it is not compared, or the day has been decided
+        blocks = makers.setdefault(fill.maker, {})  # also a maker of whom nothing is known
+        realised = fill.realised(LAST)
+        if realised is None:
+            return
         cell = blocks.setdefault(block_of(fill.minute), Cell())
         cell.fills += sign
         cell.qty += sign * fill.qty

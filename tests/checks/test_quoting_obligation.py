@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 from agreement import RULEBOOK, differences
+from arrivals import facts_in_mid_day, with_clocks
 from drawn import draw
 from maker_markets import drawn_makers, maker_market
 from presence import expected, said
@@ -18,15 +19,7 @@ from detectors.liquidity.agreed_session import Schedule
 from detectors.runner import Output, Runner
 from schemas import codec
 from schemas.alerts import Alert
-from schemas.journal import (
-    ClockEntry,
-    Entry,
-    OrderEntry,
-    QuoteEntry,
-    ReferenceEntry,
-    RulebookEntry,
-    TradeEntry,
-)
+from schemas.journal import ClockEntry, Entry
 from schemas.metrics import PresenceDay
 from streams import reference_data
 from streams.replay import journal
@@ -117,30 +110,9 @@ def test_every_nanosecond_of_a_session_is_of_one_kind(tmp_path: Path) -> None:
     assert compared > 0
 
 
-def entries(folder: Path, clocks: Random | None) -> list[Entry]:
-    """Return a recording as journal entries; with clocks wherever a promise can be kept."""
-    lines = list(journal(folder, reference_data.load(folder / "reference.toml"), RULEBOOK))
-    if clocks is None:
-        return lines
-    found: list[Entry] = []
-    for number, entry in enumerate(lines):
-        found.append(entry)
-        later = [e.ts for e in lines[number + 1 :] if isinstance(e, OrderEntry | TradeEntry | QuoteEntry)]
-        if later and isinstance(entry, OrderEntry | TradeEntry | QuoteEntry):
-            before = min(later) - 1
-            for _ in range(clocks.choice((0, 1, 2))):
-                found.append(ClockEntry(ts=clocks.randint(min(entry.ts, before), before)))
-    return found
-
-
-def facts_in_mid_day(lines: list[Entry], random: Random) -> list[Entry]:
-    """Return the entries with half of the facts somewhere among the events, learnt in mid-day."""
-    moved = [entry for entry in lines if isinstance(entry, ReferenceEntry) and random.random() < 0.5]
-    found = [entry for entry in lines if not any(entry is other for other in moved)]
-    start = next(number for number, entry in enumerate(found) if isinstance(entry, RulebookEntry)) + 1
-    for entry in moved:
-        found.insert(random.randint(start, len(found)), entry)
-    return found
+def recorded(folder: Path) -> list[Entry]:
+    """Return a recording as journal entries."""
+    return list(journal(folder, reference_data.load(folder / "reference.toml"), RULEBOOK))
 
 
 def stands(outputs: list[Output]) -> dict[str, bytes]:
@@ -167,14 +139,15 @@ def test_clocks_decide_earlier_and_nothing_else(tmp_path: Path) -> None:
     for seed in range(MARKETS):
         folder = maker_market(seed, tmp_path / f"seed-{seed}")
         runners = Runner(strict=True), Runner(strict=True)
-        without = [output for entry in entries(folder, None) for output in runners[0].apply(entry)]
-        with_clocks: list[Output] = []
-        for entry in entries(folder, Random(seed)):
+        lines = recorded(folder)
+        without = [output for entry in lines for output in runners[0].apply(entry)]
+        early_said: list[Output] = []
+        for entry in with_clocks(lines, Random(seed)):
             outputs = runners[1].apply(entry)
             early += isinstance(entry, ClockEntry) and not entry.end and bool(stands(outputs))
             taken_back += sum(isinstance(o, Alert) and o.status_reason == "unknown_time" for o in outputs)
-            with_clocks += outputs
-        assert stands(with_clocks) == stands(without), f"seed {seed}"
+            early_said += outputs
+        assert stands(early_said) == stands(without), f"seed {seed}"
         compared += len(stands(without))
     print(
         f"compared {compared} rows and alerts; clocks decided {early} times, {taken_back} taken back by gaps"
@@ -188,7 +161,7 @@ def test_a_runner_restored_at_any_entry_goes_on(tmp_path: Path) -> None:
     compared = outputs = 0
     for seed in range(HANDED_OVER):
         straight, passed_on = Runner(strict=True), Runner(strict=True)
-        lines = entries(maker_market(seed, tmp_path / f"seed-{seed}"), Random(seed))
+        lines = with_clocks(recorded(maker_market(seed, tmp_path / f"seed-{seed}")), Random(seed))
         for entry in facts_in_mid_day(lines, Random(seed)) if seed % 2 else lines:
             wanted = [codec.canonical(output) for output in straight.apply(entry)]
             assert [codec.canonical(output) for output in passed_on.apply(entry)] == wanted, (seed, entry)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 import renew
 import test_client_priority_memory
+from arrivals import facts_in_mid_day, with_clocks
 from maker_markets import maker_market
 from markets import market
 from scenario import RULEBOOK, Comparison, cases, prepare
@@ -35,12 +36,12 @@ DETECTORS = str(ROOT / "detectors")
 MARKETS: dict[str, tuple[int, Callable[[int, Path], Path]]] = {  # how many of those of tests/checks
     "market": (100, lambda seed, folder: market(seed, instruments=1 + seed % 2).write(folder)),
     "takers": (40, trade_market),
-    "makers": (12, maker_market),
-    "affiliates": (12, affiliated_market),
+    "makers": (40, maker_market),
+    "affiliates": (20, affiliated_market),
     "dear": (12, lambda seed, folder: drawn_dear(Random(seed), 120, folder)),
 }
 FEW = RULEBOOK.replace("min_fills = 200", "min_fills = 3")  # as in test_makers_compared.py
-RESUMED = 5  # of them also from a snapshot at every STEP-th entry
+RESUMED = 6  # of those with clocks also from a snapshot at every STEP-th entry
 STEP = 7
 LONGEST = 3.0  # seconds: a case that takes longer judges nothing here
 FAMILIES = {rule.__module__.split(".")[1] for rule in RULES.values()}
@@ -136,15 +137,22 @@ def _all() -> Iterator[tuple[str, Callable[[], bool]]]:
             place = make(seed, folder / f"{kind}-{seed}")
             rulebook = FEW if kind == "dear" else RULEBOOK
             entries = list(journal(place, reference_data.load(place / "reference.toml"), rulebook))
-            expected = answers(entries)
-            yield f"{kind} {seed}", lambda e=entries, x=expected: answers(e) == x
-            if seed < RESUMED:
-                yield f"{kind} {seed} resumed", lambda e=entries, x=expected: answers(e, STEP) == x
+            yield f"{kind} {seed}", _as_it_is(entries)
+            if seed < count // 2:
+                live = with_clocks(entries, Random(seed))
+                if seed % 2:
+                    live = facts_in_mid_day(live, Random(seed))
+                yield f"{kind} {seed} live", _as_it_is(live, STEP if seed < RESUMED else 0)
     for totals in (100, 1):
         yield f"memory of {totals}", lambda n=totals: _short_memory(n)
     yield "golden day", lambda: renew.answers() == KEPT
     for name in (name for name in UNIT if name.endswith(".py")):
         yield name, lambda file=str(ROOT / "tests" / "unit" / name): _tests_pass(file)
+
+
+def _as_it_is(entries: list[Entry], step: int = 0) -> Callable[[], bool]:
+    expected = answers(entries)
+    return lambda: answers(entries, step) == expected
 
 
 def _short_memory(totals: int) -> bool:
