@@ -67,12 +67,11 @@ class Ledger(msgspec.Struct):
 
     def busted(self, trade_id: str) -> list[Alert]:
         """Return, once, the alerts that rest on a fill and stand."""
-        breaches = self.by_trade.pop(trade_id, [])
+        breaches = [name for name in self.by_trade.pop(trade_id, []) if self.rests_on.get(name) == trade_id]
         for breach in breaches:
-            if self.rests_on.get(breach) == trade_id:
-                del self.rests_on[breach]
-        found = (self.alerts.get(breach) for breach in breaches)
-        return [alert for alert in found if alert is not None and alert.status != "retracted"]
+            del self.rests_on[breach]
+        found = (self.alerts[breach] for breach in breaches)
+        return [alert for alert in found if alert.status != "retracted"]
 
     def after(self, seq: int) -> list[Alert]:
         """Return, once, the alerts with evidence beyond `seq` that are not marked as degraded yet."""

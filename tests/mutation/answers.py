@@ -49,6 +49,7 @@ UNIT = {  # what takes seconds, and the modules that it judges
     "memory of 100": ("priority.client_priority",),
     "memory of 1": ("priority.client_priority",),
     "test_affiliation.py": ("affiliation",),
+    "test_ledger.py": ("ledger",),
     "test_makers_compared.py": ("liquidity.makers_compared",),
     "test_rule_errors.py": ("runner", "market"),
     "test_rulebook.py": ("rulebook", "parameters"),
