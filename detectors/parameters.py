@@ -78,14 +78,8 @@ class Unit(msgspec.Struct, frozen=True):
         ('1500 us', '20 bps', '0 ns')
         """
         if self.name == "duration":
-            name, size = max(
-                (
-                    item
-                    for item in _DURATIONS.items()
-                    if item[0] not in ("day", "days") and not value % item[1]
-                ),
-                key=lambda item: item[1] if value else -item[1],
-            )
+            whole = [item for item in _DURATIONS.items() if not value % item[1]]
+            name, size = max(whole, key=lambda item: item[1] if value else -item[1])
             return f"{value // size} {name}"
         name, size = next(iter(_SCALES[self.name].items()))
         number = text(value * 10**8 // size)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import cProfile
+import doctest
+import importlib
 import io
 import os
 import sys
@@ -48,11 +50,16 @@ FAMILIES = {rule.__module__.split(".")[1] for rule in RULES.values()}
 UNIT = {  # what takes seconds, and the modules that it judges
     "memory of 100": ("priority.client_priority",),
     "memory of 1": ("priority.client_priority",),
-    "test_affiliation.py": ("affiliation",),
+    "test_affiliation.py": ("affiliation", "control", "standing"),
+    "test_bounded_memory.py": ("bounded", "busts", "history", "liquidity.trade_measures"),
+    "test_late_events.py": ("ledger", "market", "sequence"),
     "test_ledger.py": ("ledger",),
     "test_makers_compared.py": ("liquidity.makers_compared",),
+    "test_reference_data.py": ("affiliation", "control", "standing"),
+    "test_reference_facts.py": ("affiliation", "control", "standing"),
     "test_rule_errors.py": ("runner", "market"),
     "test_rulebook.py": ("rulebook", "parameters"),
+    "test_sequencer.py": ("sequence",),
     "test_toml_lines.py": ("toml_lines",),
     "test_trade_measures.py": ("liquidity.trade_measures",),
     "test_trading_day.py": ("trading_day",),
@@ -76,6 +83,8 @@ class Check(NamedTuple):
         if modules:
             return function.startswith(modules)
         kind, _, name = self.name.partition(" ")
+        if kind == "examples":
+            return function.startswith(f"{name}.")
         rule = RULES.get(name.partition("/")[0])
         family = function.rpartition(".")[0].split(".")[1]
         return function in self.calls and (
@@ -92,7 +101,7 @@ def checks() -> list[Check]:
     for name, run in _all():
         called: set[str] = set()
         began = time.perf_counter()
-        held = run() if name in UNIT else _traced(run, called)
+        held = run() if name in UNIT or name.startswith("examples ") else _traced(run, called)
         if not held:
             raise AssertionError(f"{name} does not hold of the rules as they are")
         found.append(Check(name, run, frozenset(called), time.perf_counter() - began))
@@ -147,8 +156,13 @@ def _all() -> Iterator[tuple[str, Callable[[], bool]]]:
     for totals in (100, 1):
         yield f"memory of {totals}", lambda n=totals: _short_memory(n)
     yield "golden day", lambda: renew.answers() == KEPT
+    for path in sorted((ROOT / "detectors").rglob("*.py")):
+        if ">>>" in path.read_text(encoding="utf-8"):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            yield f"examples {name}", lambda module=name: _examples_hold(module)
     for name in (name for name in UNIT if name.endswith(".py")):
-        yield name, lambda file=str(ROOT / "tests" / "unit" / name): _tests_pass(file)
+        file = next((ROOT / "tests").glob(f"*/{name}"))
+        yield name, lambda file=str(file): _tests_pass(file)
 
 
 def _as_it_is(entries: list[Entry], step: int = 0) -> Callable[[], bool]:
@@ -175,6 +189,11 @@ def answers(entries: list[Entry], step: int = 0) -> list[bytes]:
             runner = Runner.restore(runner.snapshot(), strict=True)
         said += [codec.canonical(output) for output in runner.apply(entry)]
     return said
+
+
+def _examples_hold(module: str) -> bool:
+    with contextlib.redirect_stdout(io.StringIO()):
+        return not doctest.testmod(importlib.import_module(module)).failed
 
 
 def _tests_pass(file: str) -> bool:

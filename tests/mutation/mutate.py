@@ -1,10 +1,11 @@
 """Change `detectors` in every small way, and list what no test noticed. `make mutation`; see README.md.
 
-    mutate.py [--short] [--keep] [--processes N] MODULE...
+    mutate.py [--short] [--again] [--keep] [--processes N] MODULE...
 
 MODULE: a path below `detectors`, such as `priority` or `fairness/self_trade.py`; all by default. `--short`:
 only SHORT. `--keep`: write what survives to survivors.toml, to be explained. What was noticed is kept in
-build/mutation/noticed.json, as long as the function stays as it is; what survived is judged again.
+build/mutation/noticed.json, as long as the function stays as it is. What survived is judged again, but for
+what survivors.toml explains; `--again` judges that too, and takes off the list what is noticed by now.
 """
 
 from __future__ import annotations
@@ -152,18 +153,20 @@ def run(wanted: list[Mutant], checks: list[answers.Check], processes: int) -> It
 
 def explained() -> dict[Survivor, str]:
     """Return why some changes change no answer, or none that a test should know."""
-    entries = tomllib.loads(LIST.read_text(encoding="utf-8")).get("survivor", [])
-    return {Survivor(one["function"], one["before"], one["after"]): one["why"] for one in entries}
+    groups = tomllib.loads(LIST.read_text(encoding="utf-8")).get("group", [])
+    return {Survivor(*change): group["why"] for group in groups for change in group["changes"]}
 
 
 def write(survivors: Iterable[Survivor], reasons: dict[Survivor, str]) -> None:
     """Write the list anew, with these added to it."""
-    lines = ["# What `make mutation` could change unnoticed, and why that is so: README.md.", "survivor = ["]
-    for one in sorted({*reasons, *survivors}):
-        values = {**one._asdict(), "why": reasons.get(one, "")}
-        lines.append(f"  {{ {', '.join(f'{key} = {json.dumps(value)}' for key, value in values.items())} }},")
-    lines.append("]")
-    LIST.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    lines = ["# What `make mutation` could change unnoticed, and why that is so: README.md.", ""]
+    found = {*reasons, *survivors}
+    for why in sorted({reasons.get(one, "") for one in found}):
+        lines += ["[[group]]", f"why = {json.dumps(why)}", "changes = ["]
+        changes = sorted(one for one in found if reasons.get(one, "") == why)
+        lines += [f"  [{', '.join(map(json.dumps, change))}]," for change in changes]
+        lines += ["]", ""]
+    LIST.write_text("\n".join(lines), encoding="utf-8")
 
 
 def main() -> int:
@@ -171,12 +174,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("modules", nargs="*")
     parser.add_argument("--short", action="store_true")
+    parser.add_argument("--again", action="store_true")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()
     found = mutants(options.modules or (SHORT if options.short else ()))
     noticed: set[str] = set(json.loads(NOTICED.read_text())) if NOTICED.exists() else set()
-    wanted = [mutant for mutant in found if mutant.key not in noticed]
+    reasons = explained()
+    wanted = [
+        mutant
+        for mutant in found
+        if mutant.key not in noticed and (options.again or not reasons.get(mutant.survivor()))
+    ]
     columns = (TextColumn("mutants"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     checks = answers.checks() if wanted else []
     print(f"{len(found)} mutants, {len(wanted)} to be judged by {len(checks)} checks")
@@ -189,7 +198,6 @@ def main() -> int:
             if number % 100 == 99:
                 NOTICED.write_text(json.dumps(sorted(noticed)))
     NOTICED.write_text(json.dumps(sorted(noticed)))
-    reasons = explained()
     survivors = [mutant for mutant in found if mutant.key not in noticed]
     total = Counter(mutant.path for mutant in found)
     left = Counter(mutant.path for mutant in survivors)
@@ -200,7 +208,10 @@ def main() -> int:
     print(f"in all {count} of {total.total()}, {count / total.total():.1%}; {len(unexplained)} unexplained")
     for one in unexplained:
         print(f"  {one.function}\n    - {one.before}\n    + {one.after}")
-    if options.keep:
+    if options.again:
+        dead = {mutant.survivor() for mutant in found} - {mutant.survivor() for mutant in survivors}
+        reasons = {one: why for one, why in reasons.items() if one not in dead}
+    if options.keep or options.again:
         write(map(Mutant.survivor, survivors), reasons)
     return 1 if unexplained else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -29,6 +30,11 @@ class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loud: bool = True
 
 
+class Nothing(msgspec.Struct):
+    """No parameters at all."""
+
+
+WORDS = Path(__file__).with_name("rulebook_errors.txt")
 REGISTRY: dict[str, type[msgspec.Struct]] = {"sample": Sample}
 HEAD = """[[instance]]
 rule = "sample"
@@ -215,63 +221,120 @@ def test_the_venue_has_defaults() -> None:
 PARAMETERS_TABLE = '[[instance.parameters]]\nmode = "price_time"\n'
 
 
-@pytest.mark.parametrize(
-    ("text", "line", "says"),
-    [
-        ("a = \n", 1, "expected TOML"),
-        ('[venue]\nzone = "x', 2, "expected TOML"),
-        ("\nrules = 1\n", 2, "unknown key 'rules'; expected one of: venue, instance"),
-        ("venue = 3\n", 1, "expected a table, got 3"),
-        ('[venue]\n\nzone = "Mars/Olympus"\n', 3, "expected a zone like Asia/Hong_Kong"),
-        ("[venue]\nmax_future = 5\n", 2, "max_future: expected a duration"),
-        ('[venue]\nmax_past = "5 s"\n', 2, "unknown key 'max_past'"),
-        ("[instance]\n", 1, r"expected tables \[\[instance\]\]"),
-        (
-            HEAD.replace('"sample"', '"smaple"') + PARAMETERS_TABLE,
-            2,
-            "rule: expected one of sample, got 'smaple'",
-        ),
-        (HEAD.replace("assumed", "certain") + PARAMETERS_TABLE, 4, "provenance: expected one of verified"),
-        (HEAD.replace('"our own"', '" "') + PARAMETERS_TABLE, 5, "reference: expected a text"),
-        (HEAD.replace('name = "sample.one"\n', "") + PARAMETERS_TABLE, 1, "name: expected a text, got None"),
-        (HEAD + 'enabled = "no"\n' + PARAMETERS_TABLE, 6, "enabled: expected true or false"),
-        (
-            HEAD + 'severity = "grave"\n' + PARAMETERS_TABLE,
-            6,
-            "severity: expected one of info, low, medium, high",
-        ),
-        (HEAD + "treshold = 1\n" + PARAMETERS_TABLE, 6, "unknown key 'treshold'"),
-        (HEAD, 1, r"expected at least one \[\[instance.parameters\]\]"),
-        (HEAD + "parameters = [1]\n", 6, "parameters: expected a table, got 1"),
-        (HEAD + PARAMETERS_TABLE + 'window = "1 tick"\n', 8, "window: expected a duration"),
-        (HEAD + PARAMETERS_TABLE + "valid_from = 2026-02-11\n", 8, "expected a date-time with offset"),
-        (
-            HEAD + PARAMETERS_TABLE + "valid_from = 2026-02-11T00:00:00\n",
-            8,
-            "expected a date-time with offset",
-        ),
-        (HEAD + PARAMETERS_TABLE + "valid_from = 2026-02-11T00:00:00.1234567Z\n", 8, "at most microseconds"),
-        (HEAD + PARAMETERS_TABLE + "valid_from = 5\nvalid_to = 5\n", 9, "expected valid_to after valid_from"),
-        (HEAD + PARAMETERS_TABLE + f"valid_to = {1 << 63}\n", 8, "expected TOML: .* at most 64 bits"),
-        (HEAD + PARAMETERS_TABLE + "valid_to = 0x" + "f" * 5_000, 8, "expected TOML: .* at most 64 bits"),
-        ("[venue]\nzone = " + "[" * 5_000, 1, "expected TOML: nested too deeply"),
-        (
-            HEAD + PARAMETERS_TABLE + HEAD + PARAMETERS_TABLE,
-            8,
-            "instance sample.one: expected once, listed twice",
-        ),
-        (HEAD + PARAMETERS_TABLE + "\n" + PARAMETERS_TABLE, 9, "overlap in time"),
-        (
-            HEAD + PARAMETERS_TABLE + "valid_to = 9\n" + PARAMETERS_TABLE + "valid_from = 8\n",
-            9,
-            "overlap in time",
-        ),
-    ],
-)
+WRONG: list[tuple[str, int, str]] = [
+    ("a = \n", 1, "expected TOML"),
+    ('[venue]\nzone = "x', 2, "expected TOML"),
+    ("\nrules = 1\n", 2, "unknown key 'rules'; expected one of: venue, instance"),
+    ("venue = 3\n", 1, "expected a table, got 3"),
+    ('[venue]\n\nzone = "Mars/Olympus"\n', 3, "expected a zone like Asia/Hong_Kong"),
+    ("[venue]\nmax_future = 5\n", 2, "max_future: expected a duration"),
+    ('[venue]\nmax_past = "5 s"\n', 2, "unknown key 'max_past'"),
+    ("[instance]\n", 1, r"expected tables \[\[instance\]\]"),
+    (
+        HEAD.replace('"sample"', '"smaple"') + PARAMETERS_TABLE,
+        2,
+        "rule: expected one of sample, got 'smaple'",
+    ),
+    (HEAD.replace("assumed", "certain") + PARAMETERS_TABLE, 4, "provenance: expected one of verified"),
+    (HEAD.replace('"our own"', '" "') + PARAMETERS_TABLE, 5, "reference: expected a text"),
+    (HEAD.replace('name = "sample.one"\n', "") + PARAMETERS_TABLE, 1, "name: expected a text, got None"),
+    (HEAD + 'enabled = "no"\n' + PARAMETERS_TABLE, 6, "enabled: expected true or false"),
+    (
+        HEAD + 'severity = "grave"\n' + PARAMETERS_TABLE,
+        6,
+        "severity: expected one of info, low, medium, high",
+    ),
+    (HEAD + "treshold = 1\n" + PARAMETERS_TABLE, 6, "unknown key 'treshold'"),
+    (HEAD, 1, r"expected at least one \[\[instance.parameters\]\]"),
+    (HEAD + "parameters = [1]\n", 6, "parameters: expected a table, got 1"),
+    (HEAD + PARAMETERS_TABLE + 'window = "1 tick"\n', 8, "window: expected a duration"),
+    (HEAD + PARAMETERS_TABLE + "valid_from = 2026-02-11\n", 8, "expected a date-time with offset"),
+    (
+        HEAD + PARAMETERS_TABLE + "valid_from = 2026-02-11T00:00:00\n",
+        8,
+        "expected a date-time with offset",
+    ),
+    (HEAD + PARAMETERS_TABLE + "valid_from = 2026-02-11T00:00:00.1234567Z\n", 8, "at most microseconds"),
+    (HEAD + PARAMETERS_TABLE + "valid_from = 5\nvalid_to = 5\n", 9, "expected valid_to after valid_from"),
+    (HEAD + PARAMETERS_TABLE + f"valid_to = {1 << 63}\n", 8, "expected TOML: .* at most 64 bits"),
+    (HEAD + PARAMETERS_TABLE + "valid_to = 0x" + "f" * 5_000, 8, "expected TOML: .* at most 64 bits"),
+    ("[venue]\nzone = " + "[" * 5_000, 1, "expected TOML: nested too deeply"),
+    (
+        HEAD + PARAMETERS_TABLE + HEAD + PARAMETERS_TABLE,
+        8,
+        "instance sample.one: expected once, listed twice",
+    ),
+    (HEAD + PARAMETERS_TABLE + "\n" + PARAMETERS_TABLE, 9, "overlap in time"),
+    (
+        HEAD + PARAMETERS_TABLE + "valid_to = 9\n" + PARAMETERS_TABLE + "valid_from = 8\n",
+        9,
+        "overlap in time",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "says"), WRONG)
 def test_an_error_says_its_line_and_what_was_expected(text: str, line: int, says: str) -> None:
     with pytest.raises(RulebookError, match=says) as caught:
         book(text)
     assert caught.value.line == line
+
+
+MORE_WRONG = [
+    HEAD + "[instance.parameters]\nmode = 1\n",
+    HEAD.replace('name = "sample.one"\n', "name = 7\n") + PARAMETERS_TABLE,
+    HEAD + PARAMETERS_TABLE + "[[instance]]\n",
+    HEAD + PARAMETERS_TABLE + 'valid_to = "soon"\n',
+    HEAD + PARAMETERS_TABLE + "mod = 1\n",
+    HEAD + '[[instance.parameters]]\nmode = "fifo"\n',
+    HEAD + '[[instance.parameters]]\nmode = "price_time"\nloud = "no"\n',
+    HEAD + "[[instance.parameters]]\nloud = true\n",
+    HEAD + PARAMETERS_TABLE + "\n" + PARAMETERS_TABLE + "valid_from = 8\n",
+    HEAD + PARAMETERS_TABLE + "valid_from = 1\nvalid_to = 9\n" + PARAMETERS_TABLE + "valid_to = 2\n",
+    "[venue]\nzone = 3\n",
+    "[venue]\nrestated_time = 'never'\n",
+]
+
+
+def test_the_words_of_errors_are_those_that_were_read_over() -> None:
+    said = []
+    for text in [text for text, _line, _says in WRONG] + MORE_WRONG:
+        with pytest.raises(RulebookError) as caught:
+            book(text)
+        said.append(str(caught.value))
+    with pytest.raises(RulebookError) as caught:
+        parameters_from({"any": 1}, Nothing)
+    said.append(str(caught.value))
+    print(f"compared {len(said)} errors")
+    assert said == WORDS.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "expected"),
+    [
+        ("duration", 0, "0 ns"),
+        ("duration", 1, "1 ns"),
+        ("duration", 1_500_000, "1500 us"),
+        ("duration", 60 * SECOND, "1 min"),
+        ("duration", 90 * SECOND, "90 s"),
+        ("duration", 48 * 3600 * SECOND, "2 d"),
+        ("ticks", 1, "1 tick"),
+        ("ticks", 2, "2 ticks"),
+        ("ticks", 0, "0 ticks"),
+        ("count", 1, "1"),
+        ("count", 0, "0"),
+        ("bps", 20_000_000, "20 bps"),
+        ("bps", 1, "0.000001 bps"),
+        ("percent", 50_000_001, "50.000001 %"),
+        ("ratio", 3_000_000, "3"),
+        ("quantity", 5_000_000, "0.05"),
+        ("quantity", 12_345_678_987_654_321, "123456789.87654321"),
+    ],
+)
+def test_a_value_is_written_as_the_rulebook_says_it(unit: str, value: int, expected: str) -> None:
+    one = Unit(unit)  # type: ignore[arg-type]
+    assert one.write(value) == expected
+    assert one.read(value if unit == "count" else expected) == value
 
 
 def test_versions_that_touch_do_not_overlap() -> None:

@@ -59,6 +59,36 @@ def test_a_path_has_the_line_it_is_written_on(path: tuple[str | int, ...], line:
     assert Lines(TEXT.replace("\n", "\r\n")).of(*path) == line
 
 
+ARRAYS = """a = [ [1,
+ 2],
+ [3], "s",
+ {k = 1, l = [4,
+ 5]}, # [
+]
+b = {c = [1,
+ 2], d = 3}
+e = [
+ # 9
+
+ 7,
+ 8]
+f = 1"""
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        (("a",), 1), (("a", 0), 1), (("a", 0, 1), 1), (("a", 1), 3), (("a", 2), 3), (("a", 3), 4),
+        (("a", 4), 1),
+        (("b",), 7), (("b", "c", 1), 7), (("b", "d"), 7), (("b", 1), 7), (("e",), 9), (("e", 0), 12),
+        (("e", 1), 13), (("e", 2), 9), (("f",), 14),
+    ],
+)  # fmt: skip
+def test_an_element_of_an_array_has_the_line_it_begins_on(path: tuple[str | int, ...], line: int) -> None:
+    tomllib.loads(ARRAYS)
+    assert Lines(ARRAYS).of(*path) == line
+
+
 def test_times_finer_than_microseconds_are_noticed() -> None:
     assert Lines(TEXT).too_fine == [22]
 
