@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
+
+from agreement import RULEBOOK
 
 from schemas.journal import (
     ClockEntry,
@@ -13,8 +16,15 @@ from schemas.journal import (
     RulebookEntry,
     TradeEntry,
 )
+from streams import reference_data
+from streams.replay import journal
 
 EVENTS = (OrderEntry, TradeEntry, QuoteEntry)
+
+
+def recorded(folder: Path) -> list[Entry]:
+    """Return a recording as journal entries."""
+    return list(journal(folder, reference_data.load(folder / "reference.toml"), RULEBOOK))
 
 
 def with_clocks(lines: list[Entry], random: Random) -> list[Entry]:

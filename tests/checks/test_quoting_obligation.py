@@ -8,8 +8,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from agreement import RULEBOOK, differences
-from arrivals import facts_in_mid_day, with_clocks
+from agreement import differences
+from arrivals import facts_in_mid_day, recorded, with_clocks
 from drawn import draw
 from maker_markets import drawn_makers, maker_market
 from presence import expected, said
@@ -19,10 +19,9 @@ from detectors.liquidity.agreed_session import Schedule
 from detectors.runner import Output, Runner
 from schemas import codec
 from schemas.alerts import Alert
-from schemas.journal import ClockEntry, Entry
+from schemas.journal import ClockEntry
 from schemas.metrics import PresenceDay
 from streams import reference_data
-from streams.replay import journal
 
 HANDED_OVER = 15
 LANDED = 4
@@ -108,11 +107,6 @@ def test_every_nanosecond_of_a_session_is_of_one_kind(tmp_path: Path) -> None:
                 compared += len(schedule.segments)
     print(f"compared {compared} sessions and segments")
     assert compared > 0
-
-
-def recorded(folder: Path) -> list[Entry]:
-    """Return a recording as journal entries."""
-    return list(journal(folder, reference_data.load(folder / "reference.toml"), RULEBOOK))
 
 
 def stands(outputs: list[Output]) -> dict[str, bytes]:

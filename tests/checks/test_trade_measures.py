@@ -10,8 +10,8 @@ from random import Random
 
 import pytest
 from agreement import RULEBOOK, TRADES, differences
+from arrivals import recorded, with_clocks
 from drawn import draw
-from test_quoting_obligation import entries
 from trade_markets import affiliated_market, drawn_affiliates, drawn_takers, trade_market
 
 from detectors.runner import Output, Runner
@@ -81,7 +81,8 @@ def test_drawn_affiliates_quote_as_the_oracle_says() -> None:
 def run(folder: Path, clocks: Random | None) -> Iterator[Output]:
     """Return what a recording's entries decide."""
     runner = Runner(strict=True)
-    for entry in entries(folder, clocks):
+    lines = recorded(folder)
+    for entry in with_clocks(lines, clocks) if clocks is not None else lines:
         yield from runner.apply(entry)
 
 
@@ -190,7 +191,7 @@ def test_a_runner_restored_at_any_entry_goes_on(generate: Generate, tmp_path: Pa
     compared = outputs = 0
     for seed in range(HANDED_OVER):
         straight, passed_on = Runner(strict=True), Runner(strict=True)
-        for entry in entries(generate(seed, tmp_path / f"seed-{seed}"), Random(seed)):
+        for entry in with_clocks(recorded(generate(seed, tmp_path / f"seed-{seed}")), Random(seed)):
             wanted = [codec.canonical(output) for output in straight.apply(entry)]
             assert [codec.canonical(output) for output in passed_on.apply(entry)] == wanted, (seed, entry)
             snapshot = passed_on.snapshot()
