@@ -45,7 +45,6 @@ class Order(msgspec.Struct, gc=False, array_like=True):
     exec_inst: tuple[ExecInst, ...] = ()
     order_capacity: OrderCapacity | None = None
     mm_flag: bool = False
-    mutated: bool = False
     affiliated: bool = False
     state: OrderState = "live"
     turn_seq: int = 0
@@ -171,12 +170,11 @@ class Ladder:
 
 
 class Turn(msgspec.Struct):
-    """The open turn: its order, the record that began it, and whether it has traded (the match)."""
+    """The open turn: its order, the record that began it, and its trades' match, where they name one."""
 
     order_id: str
     begin_seq: int
     ts: int
-    traded: bool = False
     match_id: str | None = None
 
 

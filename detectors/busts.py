@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from detectors.bounded import oldest_beyond
-from schemas.alerts import retracted
 from schemas.journal import TradeEntry
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ class Busts:
         self.market.tell("on_bust", trade_id, entry)
         resting = self.market.ledger.busted(trade_id)
         for alert in resting:
-            self.market.restate(alert, **retracted(alert, "busted"))
+            self.market.retract(alert, "busted")
         return bool(resting)
 
     def _correct(self, was: KeptTrade, entry: TradeEntry) -> None:

@@ -17,7 +17,6 @@ class Context:
 
     def __init__(self, rulebook_text: str, facts: Iterable[Fact], *, hindsight: bool, strict: bool) -> None:
         self.strict = strict  # raise what a rule raises (tests); otherwise it becomes a finding
-        self.hindsight = hindsight
         self.changes = 0  # of reference data and rulebook so far: what is derived from them is derived again
         self.directory = Directory(facts, hindsight=hindsight)
         self.knowledge = self.directory.latest_recorded_at() if hindsight else 0

@@ -66,7 +66,6 @@ class History(msgspec.Struct):
             return None
         was = {change.order_id: change.before for change in reversed(changes) if change.order_id}
         past = Book()
-        past.start_known = book.start_known
         past.dead = {order_id: order for order_id, order in book.dead.items() if order_id not in was}
         orders = [order for order_id, order in book.orders.items() if order_id not in was]
         resting = []

@@ -104,11 +104,9 @@ class Ledger(msgspec.Struct):
         del self.alerts[breach]
         trade_id = self.rests_on.pop(breach, None)
         if trade_id is not None:
-            left = [other for other in self.by_trade.get(trade_id, ()) if other != breach]
-            if left:
-                self.by_trade[trade_id] = left
-            else:
-                self.by_trade.pop(trade_id, None)
+            self.by_trade[trade_id].remove(breach)
+            if not self.by_trade[trade_id]:
+                del self.by_trade[trade_id]
 
 
 def _reach(alert: Alert) -> int:

@@ -22,7 +22,7 @@ from detectors.sequence import Sequence, Verdict
 from detectors.trading_day import day_bounds, trading_day
 from detectors.transitions import Transitions
 from schemas import codec
-from schemas.alerts import Alert, Anchor, Evidence, Measure, Severity, Status, alert_id, breach_id
+from schemas.alerts import Alert, Anchor, Evidence, Measure, Severity, Status, alert_id, breach_id, retracted
 from schemas.events import Side
 from schemas.journal import EventEntry, OrderEntry, QuoteEntry, TradeEntry
 from schemas.metrics import Metric
@@ -159,7 +159,8 @@ class Market:
     ) -> Alert | None:
         """Emit the next revision of the breach at `anchor`, or nothing if it would say what is said already.
 
-        `trade_id`: the fill it rests on; a bust of that fill retracts it.
+        `severity`: unless the rulebook says another. `trade_id`: the fill it rests on; a bust of that fill
+        retracts it.
         """
         spec = rule.instance
         breach = breach_id(rule.name, spec.name, self.instrument, anchor)
@@ -178,7 +179,7 @@ class Market:
             parameter_hash=parameter_hash,
             reference=spec.reference,
             provenance=spec.provenance,
-            severity=severity,
+            severity=spec.severity or severity,
             ts=ts,
             decided_ts=max(self.now, ts),
             instrument=self.instrument,
@@ -214,6 +215,11 @@ class Market:
             )
         )
 
+    def retract(self, alert: Alert | None, reason: str) -> None:
+        """Take an alert back, unless there is none or it has been taken back."""
+        if alert is not None and alert.status != "retracted":
+            self.restate(alert, **retracted(alert, reason))
+
     def _emit(self, alert: Alert) -> None:
         self.ledger.put(alert)
         self.out.append(alert)
@@ -231,6 +237,20 @@ class Market:
                 if alert.rule != self.context.integrity.name:
                     self.restate(alert, dq_degraded=True)
         self.context.integrity.report(self, kind, first_seq, last_seq, ts, detail)
+
+    def use_rules(self) -> None:
+        """Go on with the rules of another rulebook: what belongs to no instance of it is dropped.
+
+        No snapshot could be restored with it.
+        """
+        before, self.states = self.states, {}
+        for rule in self.context.rules:
+            name = rule.instance.name
+            state = before.get(name)
+            self.states[name] = state if type(state) is rule.State else rule.State()
+        self.timers = sorted(
+            timer for timer in self.timers if self.states.get(timer[2]) is before.get(timer[2], self)
+        )
 
     # ---- applying the journal -----------------------------------------------------------------------
 
@@ -423,11 +443,10 @@ class Market:
         timers = self.timers
         while timers and timers[0][0] < before:
             due, _breach, name, key = heapq.heappop(timers)
-            rule = self.context.by_name.get(name)
-            if rule is not None:
-                self.now = due
-                self.time = max(self.time, due)
-                self._guard(rule, rule.on_timer, self.states[name], due, key)
+            rule = self.context.by_name[name]
+            self.now = due
+            self.time = max(self.time, due)
+            self._guard(rule, rule.on_timer, self.states[name], due, key)
 
     def tell(self, hook: str, *arguments: Any) -> None:
         """Call a hook of every rule that has it."""

@@ -119,11 +119,7 @@ class Runner:
             return
         self._context.use(text)
         for market in self._markets.values():
-            # What belongs to no instance of this rulebook is dropped: no snapshot could be restored with it.
-            before, market.states = market.states, {}
-            for rule in self._context.rules:
-                state = before.get(rule.instance.name)
-                market.states[rule.instance.name] = state if type(state) is rule.State else rule.State()
+            market.use_rules()
 
     def _clock(self, entry: ClockEntry) -> list[Output]:
         out: list[Output] = []
@@ -144,7 +140,6 @@ class Runner:
         if not entry.instrument or entry.seq is None or said is None:
             return []
         market = self._markets.get(entry.instrument) or self._open(entry.instrument)
-        market.now = market.own_time or 0
         market.fault(entry.reason, entry.seq, entry.seq, entry.ts or 0, said)
         out, market.out = market.out, []
         return [

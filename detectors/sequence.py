@@ -59,7 +59,7 @@ class Sequence(msgspec.Struct):
             return Verdict.APPLY
         verdict = self.peek(seq)
         if verdict is Verdict.APPLY:
-            self.skipped = (self.last + 1, seq - 1) if self.started and seq > self.last + 1 else None
+            self.skipped = (self.last + 1, seq - 1) if self.started else None
             if not self.started:
                 self.started, self.first = True, seq
             if seq > self.last + 1:

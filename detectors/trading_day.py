@@ -41,11 +41,7 @@ def trading_day(ts: int, zone: str) -> str:
     >>> trading_day(1772380799999999999, "Asia/Hong_Kong")
     '2026-03-01'
     """
-    days = _days_in_hour(ts // HOUR, zone)
-    for day, end in days:
-        if ts < end:
-            return day
-    return days[-1][0]
+    return next(day for day, end in _days_in_hour(ts // HOUR, zone) if ts < end)
 
 
 @lru_cache(maxsize=4096)

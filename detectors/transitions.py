@@ -100,7 +100,7 @@ class Transitions:
             book.lift(was)
         before = was or book.dead.pop(order.order_id, None)
         if before is not None:
-            order.mm_flag, order.mutated = before.mm_flag, before.mutated
+            order.mm_flag = before.mm_flag
             if entry.order_qty is None:
                 order.filled = before.filled
             order.peak = max(before.peak, leaves + order.filled)
@@ -217,7 +217,6 @@ class Transitions:
         market = self.market
         turn = market.matching
         if turn is not None:
-            turn.traded = True
             turn.match_id = turn.match_id or entry.match_id
         for order_id in (entry.buy_order_id, entry.sell_order_id):
             if order_id is None:

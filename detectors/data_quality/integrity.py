@@ -50,7 +50,7 @@ class Integrity(Rule):
     """
 
     name = "data_quality"
-    version = 1
+    version = 2
 
     class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """`clock_skew`: allowance (ns)."""

@@ -50,7 +50,7 @@ class SelfTrade(Rule):
     """
 
     name = "self_trade"
-    version = 1
+    version = 2
     State = SelfTradeState
 
     class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ import msgspec
 from detectors.base import Rule
 from detectors.bounded import oldest_beyond
 from detectors.ledger import MAX_ALERTS
-from schemas.alerts import Anchor, Evidence, Severity, retracted
+from schemas.alerts import Anchor, Evidence, Severity
 from schemas.events import Side
 from schemas.journal import OrderEntry, QuoteEntry, TradeEntry
 
@@ -33,6 +33,7 @@ SAYS = {
 
 
 MAX_STRANGERS = 20_000
+MAX_MUTATED = 20_000
 MAX_SUPPORTS = 1_000
 MAX_RESTING = MAX_ALERTS  # what the ledger has forgotten no bust can change
 
@@ -42,7 +43,6 @@ class Stranger(msgspec.Struct):
 
     account: str | None
     flag: bool
-    mutated: bool = False
     entered: bool = False
 
 
@@ -55,12 +55,14 @@ class Support(msgspec.Struct, frozen=True):
 
 
 class AffiliateFlagState(msgspec.Struct):
-    """`resting`: what a day's or a `mutated` finding rests on while that begins with a fill.
+    """`mutated`: orders of which it has been said; `resting`: what a day's or a `mutated` finding rests on
+    while that begins with a fill.
 
     Its keys are code, day and subject, see `_parts`.
     """
 
     strangers: dict[str, Stranger] = {}
+    mutated: dict[str, bool] = {}
     resting: dict[str, list[Support]] = {}
     days_without_accounts: list[str] = []
 
@@ -90,7 +92,7 @@ class AffiliateFlag(Rule):
     """
 
     name = "affiliate_flag"
-    version = 1
+    version = 2
     State = AffiliateFlagState
 
     class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,8 +152,7 @@ class AffiliateFlag(Rule):
             known = market.known(self, anchor)
             if not left:
                 del state.resting[key]
-                if known is not None:
-                    market.restate(known, **retracted(known, "busted"))
+                market.retract(known, "busted")
                 continue
             state.resting[key] = left
             if left[0] != supports[0] and known is not None:
@@ -199,20 +200,18 @@ class AffiliateFlag(Rule):
         order = market.book.find(order_id)
         first = state.strangers.get(order_id)
         if first is not None:
-            mutated, was, account = first.mutated, first.flag, first.account
+            was, account = first.flag, first.account
         elif order is not None:
-            mutated, was, account = order.mutated, order.mm_flag, order.account
+            was, account = order.mm_flag, order.account
         else:
             return
         if was == flag:
             return
-        known = market.known(self, ("mutated", order_id))
-        if known is None and mutated:
+        if order_id in state.mutated and market.known(self, ("mutated", order_id)) is None:
             return  # said, and so long ago that it is forgotten
-        if first is not None:
-            first.mutated = True
-        elif order is not None:
-            order.mutated = True
+        state.mutated[order_id] = True
+        for gone in oldest_beyond(state.mutated, MAX_MUTATED):
+            del state.mutated[gone]
         self._rest(
             market, state, "mutated  " + order_id, account, Support(evidence, ts, trade_id is not None)
         )

@@ -166,7 +166,7 @@ class Agreements:
             if first >= end:
                 return
             terms = segment.terms
-            if segment.phase != "continuous" or terms.max_spread_bps is None or last <= first:
+            if segment.phase != "continuous" or terms.max_spread_bps is None:
                 continue
             now = self._spread(segment)
             if now is None:

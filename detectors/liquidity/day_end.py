@@ -11,7 +11,7 @@ from detectors.liquidity.agreed_spread import Agreements, Over, Width, Widths
 from detectors.liquidity.makers_compared import RESAMPLES, Comparison, compare
 from detectors.liquidity.trade_measures import LAST, OTHERS, Fill, Trades
 from detectors.trading_day import day_bounds
-from schemas.alerts import Anchor, Evidence, Measure, alert_id, breach_id, retracted
+from schemas.alerts import Anchor, Evidence, Measure, alert_id, breach_id
 from schemas.decimals import divide_half_even, text
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def count_quotes(
             key = f"spread {over.width.trading_day} {agreement}"
             if widths.told.get(key) != over.width:
                 widths.due[key] = over
-                market.wake(rule, max(over.ts, start), key, (agreement, over.width.trading_day, "spread"))
+                market.wake(rule, max(over.ts, start), key, _spread_anchor(over))
             if certain:
                 widths.told.pop(key, None)
             else:
@@ -85,7 +85,7 @@ def judge_spread(rule: Rule, market: Market, over: Over) -> None:
         anchor,
         ts=over.ts,
         parameter_hash=found[1],
-        severity=rule.instance.severity or "medium",
+        severity="medium",
         accounts=over.accounts,
         grps=[market.party(account, over.start).grp for account in over.accounts],
         evidence=[width.evidence] if width.evidence is not None else [],
@@ -157,7 +157,7 @@ def _alert_maker(
         anchor,
         ts=ts,
         parameter_hash=parameter_hash,
-        severity=rule.instance.severity or "medium",
+        severity="medium",
         accounts=[account],
         grps=[market.party(account, ts).grp],
         evidence=_ends(market, trades, maker, day),
@@ -192,6 +192,4 @@ def _counts(market: Market, fill: Fill, maker: str, day: str) -> bool:
 
 def _take_back(rule: Rule, market: Market, anchor: Anchor) -> None:
     """What a clock let be decided, and a gap leaves without ground, is retracted."""
-    before = market.known(rule, anchor)
-    if before is not None and before.status != "retracted":
-        market.restate(before, **retracted(before, "unknown_time"))
+    market.retract(market.known(rule, anchor), "unknown_time")

@@ -76,7 +76,11 @@ def level(price: int | None, size: int | None) -> Levels:
 
 
 def together(sides: Iterable[Levels]) -> Levels:
-    """Return the sum of what several show, by price."""
+    """Return the sum of what several show, by price.
+
+    >>> together([{99: 2}, {99: 3, 100: 5}])
+    {99: 5, 100: 5}
+    """
     total: Levels = {}
     for levels in sides:
         for price, shown in levels.items():

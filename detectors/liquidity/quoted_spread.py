@@ -53,7 +53,7 @@ class Sums(msgspec.Struct):
 
     def copy(self) -> Sums:
         """Return an independent copy."""
-        return msgspec.structs.replace(self, depth=list(self.depth))
+        return msgspec.structs.replace(self)
 
     @property
     def stated(self) -> int:

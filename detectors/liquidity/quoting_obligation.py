@@ -15,7 +15,7 @@ from detectors.rulebook import Unit
 from detectors.standing import ALWAYS, NEVER
 from detectors.trading_day import SECOND, day_bounds, trading_day
 from schemas import codec
-from schemas.alerts import Anchor, Evidence, Measure, breach_id, retracted
+from schemas.alerts import Anchor, Evidence, Measure, breach_id
 from schemas.decimals import divide_half_even, parse, text
 from schemas.journal import OrderEntry, QuoteEntry
 from schemas.metrics import PresenceDay
@@ -70,9 +70,9 @@ class Day(msgspec.Struct):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What is to be said at `ts`: of a day's `end`, a `warning`, or that a warning was none (`relief`)."""
+    """What is to be said at `ts`: of a day's `end`, or a `warning`."""
 
-    kind: Literal["end", "warning", "relief"]
+    kind: Literal["end", "warning"]
     agreement: str
     trading_day: str
     ts: int
@@ -167,7 +167,7 @@ class QuotingObligation(Rule):
     """
 
     name = "quoting_obligation"
-    version = 2
+    version = 3
     State = QuotingObligationState
 
     class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -244,9 +244,7 @@ class QuotingObligation(Rule):
 
     def on_timer(self, market: Market, state: QuotingObligationState, due: int, key: str) -> None:
         """Say what was found to be due."""
-        decision = state.decisions.pop(key, None)
-        if decision is not None:
-            self._say(market, state, decision)
+        self._say(market, state, state.decisions.pop(key))
 
     def on_clock(self, market: Market, state: QuotingObligationState, ts: int, end: bool) -> None:
         """At a recording's end publish the days that are not over: what is left of them is unknown."""
@@ -443,7 +441,7 @@ class QuotingObligation(Rule):
 
     def _decision(
         self,
-        kind: Literal["end", "warning", "relief"],
+        kind: Literal["end", "warning"],
         schedule: Schedule,
         day: Day,
         ts: int,
@@ -471,8 +469,7 @@ class QuotingObligation(Rule):
             self._decide(market, state, f"{key} warning", warning, counted.warned)
             day.told = counted.warned
         elif counted.warned is None and day.told is not None and day.told <= end:
-            relief = self._decision("relief", schedule, counted, day.told, counted.tally)
-            self._decide(market, state, f"{key} warning", relief, day.told)
+            market.retract(market.known(self, (day.agreement, day.trading_day, "warning")), "unknown_time")
             day.told = None
 
     def _decide(
@@ -514,15 +511,10 @@ class QuotingObligation(Rule):
     def _say(self, market: Market, state: QuotingObligationState, decision: Decision) -> None:
         if decision.kind == "end":
             self._publish(market, state, decision)
-            if decision.tally.verdict(decision.required) == "breach":
-                self._alert(market, decision)
-                return
-        elif decision.kind == "warning":
+        if decision.kind == "warning" or decision.tally.verdict(decision.required) == "breach":
             self._alert(market, decision)
-            return
-        before = market.known(self, self._anchor(decision))
-        if before is not None and before.status != "retracted":
-            market.restate(before, **retracted(before, "unknown_time"))
+        else:
+            market.retract(market.known(self, self._anchor(decision)), "unknown_time")
 
     def _publish(self, market: Market, state: QuotingObligationState, decision: Decision) -> None:
         row = self._row(market, decision)
@@ -560,7 +552,7 @@ class QuotingObligation(Rule):
             self._anchor(decision),
             ts=decision.ts,
             parameter_hash=found[1],
-            severity=self.instance.severity or ("high" if breach else "medium"),
+            severity="high" if breach else "medium",
             accounts=decision.accounts,
             grps=[market.party(account, decision.ts).grp for account in decision.accounts],
             evidence=decision.evidence,

@@ -105,7 +105,7 @@ class SpreadQuality(Rule):
     """
 
     name = "spread_quality"
-    version = 6
+    version = 7
     State = SpreadQualityState
 
     class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,9 +129,7 @@ class SpreadQuality(Rule):
         """Decide a trading day that is over: of an agreement at its end, of makers 60 s after it."""
         check, _, day = key.partition(" ")
         if check == "spread":
-            over = state.widths.due.pop(key, None)
-            if over is not None:
-                judge_spread(self, market, over)
+            judge_spread(self, market, state.widths.due.pop(key))
             return
         self._judge_makers(market, state, day, due)
         state.judged.append(day)
@@ -171,14 +169,14 @@ class SpreadQuality(Rule):
         turn, receipt = market.book.turn, state.trades.receipt
         if entry.exec_type in ("replaced", "triggered") and not market.late:
             state.trades.receipt = best(market, state.venue, entry.seq)
-        elif turn is not None and not turn.traded and (receipt is None or receipt.seq != turn.begin_seq):
+        elif turn is not None and (receipt is None or receipt.seq != turn.begin_seq):
             state.trades.receipt = best(market, state.venue, turn.begin_seq)
 
     def on_trade(self, market: Market, state: SpreadQualityState, trade: TradeEntry) -> None:
         """Add to the volumes, and measure; a correction changes measures, and no volume."""
         if market.sequence.skipped is not None and not market.late:
             state.venue = None  # a quote may be among what is missing
-        progress = state.progress or self._start(market, state, market.own_time or trade.ts)
+        progress = state.progress or self._start(market, state, market.now)
         buyer = market.party(market.account(trade, "buy"), trade.ts).role
         seller = market.party(market.account(trade, "sell"), trade.ts).role
         trades = state.trades
@@ -194,7 +192,7 @@ class SpreadQuality(Rule):
         receipt = best_at_receipt(market, state.venue, trades, trade.seq)
         fill = Fill(trade.seq, trade.ts, progress.minute, receipt, late=market.late)
         describe(market, fill, trade, buyer, seller)
-        trades.enter(fill, trade.trade_id, progress.day, market.own_time or trade.ts)
+        trades.enter(fill, trade.trade_id, progress.day, market.now)
 
     def on_bust(self, market: Market, state: SpreadQualityState, trade_id: str, entry: TradeEntry) -> None:
         """Take out the measures of the fill; its volume was traded."""
@@ -207,10 +205,10 @@ class SpreadQuality(Rule):
         own = market.own_time
         if own is None or ts < own:
             return
-        looked = (own, ts // MINUTE, market.seq, market.time_known)
-        if looked == market.cache.get("spread_clock") and not end:
+        looked, key = (own, ts // MINUTE, market.seq, market.time_known), f"{self.instance.name} clock"
+        if looked == market.cache.get(key) and not end:
             return
-        market.cache["spread_clock"] = looked
+        market.cache[key] = looked
         progress = (state.progress or self._start(market, state, own)).copy()
         known = market.time_known or _told_by_venue(market, state)
         trades = state.trades

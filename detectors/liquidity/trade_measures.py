@@ -93,7 +93,7 @@ class Fill(msgspec.Struct, array_like=True, gc=False):
             return None
         return micro_bps(2 * self.sign * (2 * self.price - middle), self.best.bid + self.best.ask)
 
-    def add_to(self, sums: Vector, sign: int = 1) -> None:
+    def add_to(self, sums: Vector, sign: int) -> None:
         """Add (or with -1 take out) what is known of the trade."""
         qty = sign * self.qty
         sums[0] += sign
@@ -210,9 +210,7 @@ class Trades(msgspec.Struct):
         """End the horizons that end before `before`; `middle_at(moment)` is bid + ask, or 0."""
         while self.due(before):
             moment, seq, horizon = heapq.heappop(self.pending)
-            fill = self.fills.get(seq)
-            if fill is None:
-                continue
+            fill = self.fills[seq]  # none is forgotten before its horizons are over
             fill.open -= 1
             fill.mids[horizon] = middle_at(moment)
             if fill.out or fill.reason:
@@ -232,7 +230,6 @@ class Trades(msgspec.Struct):
                 **{
                     seq: msgspec.structs.replace(self.fills[seq], mids=list(self.fills[seq].mids))
                     for seq in {seq for _, seq, _ in self.pending}
-                    if seq in self.fills
                 },
             },
             pending=list(self.pending),
@@ -253,7 +250,7 @@ class Trades(msgspec.Struct):
     def day_columns(self, day: str, *, with_realised: bool) -> dict[str, Any]:
         """Return a day's columns: of all trades measured, by pair of roles, and how many were not."""
         of_day = self.days.get(day, {})
-        total = [sum(column) for column in zip(nothing(), *of_day.values(), strict=True)]
+        total = [sum(column) for column in zip(*of_day.values(), strict=True)]
         return {
             **columns(total, with_realised=with_realised),
             "by_role": by_role(of_day, with_realised=with_realised),

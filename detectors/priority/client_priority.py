@@ -13,7 +13,7 @@ from detectors.bounded import oldest_beyond
 from detectors.priority.disadvantage import OFF_BOOK, Fill, candidates, late_exemption
 from detectors.rulebook import Unit
 from detectors.trading_day import day_bounds
-from schemas.alerts import Evidence, Status, retracted
+from schemas.alerts import Evidence, Status
 from schemas.decimals import text
 from schemas.events import Side
 from schemas.journal import OrderEntry, TradeEntry
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from detectors.market import Market
 
 
+Mode = Literal["price_time", "client_first"]
 MAX_JUDGED = 20_000  # fills with harm whose cures a bust can still take back, an instrument
 MAX_TOTALS = 100_000  # client orders a day whose harm by fills no longer kept is added up each for itself
 
@@ -62,6 +63,7 @@ class Judged(msgspec.Struct):
     price: int
     qty: int
     match_type: str
+    mode: Mode
     account: str | None
     order_id: str | None
     order_seq: int | None
@@ -148,13 +150,13 @@ class ClientPriority(Rule):
     """
 
     name = "client_priority"
-    version = 1
+    version = 2
     State = ClientPriorityState
 
     class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """`alert_book_fills`: False only counts fills in the book of a price-time engine."""
 
-        mode: Literal["price_time", "client_first"] = "price_time"
+        mode: Mode = "price_time"
         cure_window: Annotated[int, Unit("duration")] = 0
         min_price_improvement: Annotated[int, Unit("ticks")] = 1
         watched_roles: tuple[Role, ...] = ("affiliated_mm", "affiliate")
@@ -219,8 +221,8 @@ class ClientPriority(Rule):
 
     def on_order(self, market: Market, state: ClientPriorityState, entry: OrderEntry, first: bool) -> None:
         """Mark withdrawals of harmed orders; count clients whom a watched order overtook at the gateway."""
-        if state.open and entry.exec_type in ("canceled", "replaced"):
-            self._withdraw(market, state, entry)
+        if entry.exec_type in ("canceled", "replaced"):
+            self._withdraw(state, entry)
         if entry.exec_type == "new" and entry.ts_gateway is not None and entry.side is not None:
             self._count_overtakes(market, state, entry, entry.side, entry.ts_gateway)
 
@@ -235,18 +237,13 @@ class ClientPriority(Rule):
             if judged is not None and not judged.busted:
                 judged.busted = True
                 self._rows(market, judged, None)
-                alert = market.known(self, (trade_id, judged.side))
-                if alert is not None and alert.status != "retracted":
-                    market.restate(alert, **retracted(alert, "busted"))
+                market.retract(market.known(self, (trade_id, judged.side)), "busted")
         for key in state.cured_by.pop(trade_id, ()):
-            judged = state.judged.get(key)
-            if judged is None:
-                continue
-            changed = [pair for pair in judged.harmed if pair.cures.pop(trade_id, None) is not None]
-            for pair in changed:
-                pair.cure_seqs.pop(trade_id, None)
-            if changed and judged.state != "match":
-                self._say(market, judged, "confirmed" if judged.state == "closed" else "provisional")
+            judged = state.judged[key]
+            for pair in judged.harmed:
+                if pair.cures.pop(trade_id, None) is not None:
+                    del pair.cure_seqs[trade_id]
+            self._say(market, judged, "confirmed" if judged.state == "closed" else "provisional")
         for day, count in state.days.items():
             if count.revision and day in touched:
                 self._publish_day(market, state, day)
@@ -254,13 +251,7 @@ class ClientPriority(Rule):
     def _forget(self, market: Market, state: ClientPriorityState, key: str) -> None:
         """Drop a fill that is decided; the day's totals keep what they need of it."""
         judged = state.judged.pop(key)
-        for pair in judged.harmed:
-            for trade_id in pair.cures:
-                keys = [other for other in state.cured_by.get(trade_id, ()) if other != key]
-                if keys:
-                    state.cured_by[trade_id] = keys
-                else:
-                    state.cured_by.pop(trade_id, None)
+        self._uncure(state, key, judged)
         day = state.days.get(market.day(judged.ts))
         if day is not None and not judged.busted:
             day.fills += 1
@@ -270,6 +261,13 @@ class ClientPriority(Rule):
                 day.peak[pair.order_id] = max(day.peak.get(pair.order_id, 0), pair.peak)
             for order_id in oldest_beyond(day.left, MAX_TOTALS):
                 day.settled += min(day.left.pop(order_id), day.peak.pop(order_id))
+
+    def _uncure(self, state: ClientPriorityState, key: str, judged: Judged) -> None:
+        """No fill's bust is asked any more whether it cured this one."""
+        for trade_id in {trade_id for pair in judged.harmed for trade_id in pair.cures}:
+            state.cured_by[trade_id].remove(key)
+            if not state.cured_by[trade_id]:
+                del state.cured_by[trade_id]
 
     # ---- judging ------------------------------------------------------------------------------------
 
@@ -298,7 +296,6 @@ class ClientPriority(Rule):
         fill = Fill(
             trade=trade,
             side=side,
-            account=account,
             order_id=order_id,
             order=market.view.find(order_id),
             client_first=off_book or parameters.mode == "client_first",
@@ -344,6 +341,7 @@ class ClientPriority(Rule):
             return None
         if before is not None:
             self._unlink(state, key, before)
+            self._uncure(state, key, before)
         judged = state.judged[key] = Judged(
             trade_id=trade.trade_id,
             side=side,
@@ -352,6 +350,7 @@ class ClientPriority(Rule):
             price=trade.price or 0,
             qty=trade.qty or 0,
             match_type=trade.match_type,
+            mode=parameters.mode,
             account=account,
             order_id=order_id,
             order_seq=fill.order.accepted_seq if fill.order is not None else None,
@@ -468,7 +467,7 @@ class ClientPriority(Rule):
                     in_window = False
                 if judged.match != match and not in_window:
                     continue
-                if self._make_good(state, key, judged, side, order_id, trade) and judged.state != "match":
+                if self._make_good(state, key, judged, side, order_id, trade):
                     self._say(market, judged, "confirmed" if judged.state == "closed" else "provisional")
 
     def _follow(self, market: Market, state: ClientPriorityState, judged: Judged) -> None:
@@ -498,7 +497,7 @@ class ClientPriority(Rule):
         self._say(market, judged, "provisional")
         market.wake(self, judged.window_end, key, (judged.trade_id, judged.side))
 
-    def _withdraw(self, market: Market, state: ClientPriorityState, entry: OrderEntry) -> None:
+    def _withdraw(self, state: ClientPriorityState, entry: OrderEntry) -> None:
         for key in state.by_order.get(entry.order_id or "", ()):
             judged = state.judged[key]
             if judged.state == "window" and entry.ts > judged.window_end:
@@ -592,12 +591,12 @@ class ClientPriority(Rule):
             parameter_hash=judged.parameter_hash,
             status=status,
             reason="cured" if status == "retracted" else None,
-            severity="high" if self.instance.name.endswith("price_time") else "medium",
+            severity="high" if judged.mode == "price_time" else "medium",
             accounts=[judged.account, *(pair.account for pair in judged.harmed)],
             grps=[judged.grp],
             evidence=evidence,
             measures={
-                "mode": self.instance.name.rpartition(".")[2],
+                "mode": judged.mode,
                 "trade_id": judged.trade_id,
                 "side": judged.side,
                 "match_type": judged.match_type,

@@ -29,7 +29,7 @@ class Candidate(msgspec.Struct, frozen=True):
     order: Order
     counting: int
     exempt: str | None
-    rank: tuple[int, int, int]
+    rank: tuple[bool, int, int]
     compared: bool
 
 
@@ -38,7 +38,6 @@ class Fill(msgspec.Struct, frozen=True):
 
     trade: TradeEntry
     side: Side
-    account: str | None
     order_id: str | None
     order: Order | None  # A as the book has it, None if never seen
     client_first: bool
@@ -84,7 +83,7 @@ def candidates(market: Market, fill: Fill) -> list[Candidate]:
                 if counting == 0 or (stamp is not None and order.stamp >= stamp):
                     continue
         sign = -1 if fill.side == "buy" else 1
-        rank = (0 if as_market else 1, 0 if as_market else (order_price or 0) * sign, order.stamp)
+        rank = (not as_market, (order_price or 0) * sign, order.stamp)
         found.append(Candidate(order, counting, _exemption(market, fill, order), rank, compared))
     found.sort(key=lambda candidate: candidate.rank)
     return found

@@ -1,7 +1,8 @@
-"""A recording's journal as it can be beside a venue: clocks between the events, facts learnt in mid-day."""
+"""A recording's journal as it can be beside a venue: clocks between, facts learnt in mid-day, twins."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from random import Random
 
@@ -49,3 +50,25 @@ def facts_in_mid_day(lines: list[Entry], random: Random) -> list[Entry]:
     for entry in moved:
         found.insert(random.randint(start, len(found)), entry)
     return found
+
+
+TWIN = ".twin"
+
+
+def with_twins(text: str) -> str:
+    """Return a rulebook with a second instance of every rule, under another name; of data_quality is one."""
+    head, *instances = text.split("[[instance]]")
+    twins = [
+        re.sub(r'^name = "(.*)"', rf'name = "\1{TWIN}"', one, count=1, flags=re.MULTILINE)
+        for one in instances
+        if 'rule = "data_quality"' not in one
+    ]
+    return "[[instance]]".join([head, *(one.rstrip() + "\n\n" for one in (*instances, *twins))])
+
+
+def twins(lines: list[Entry]) -> list[Entry]:
+    """Return the entries with a second instance of every rule."""
+    return [
+        RulebookEntry(digest="", text=with_twins(entry.text)) if isinstance(entry, RulebookEntry) else entry
+        for entry in lines
+    ]

@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from pathlib import Path
 import msgspec
 import soundness
 import stages
+from arrivals import TWIN, twins
 from markets import market
 from scenario import Case, cases, prepare, rulebooks_read_once
 from stages import World, detecting
@@ -236,6 +238,45 @@ def instruments_are_independent(material: Material) -> int:
     return compared
 
 
+def instances_are_independent(material: Material) -> int:
+    """A second instance of a rule, under another name, says what the first says, and changes none of it.
+
+    Rows that name no instance (the book is the same to all) come once from each, and so does the finding that
+    an instance has switched itself off.
+    """
+    compared = 0
+    for one in material.journals:
+        alone, both = (
+            Counter(_of_whom(output) for output in _said(entries) if not _switched_off(output))
+            for entries in (one.entries, twins(one.entries))
+        )
+        for (name, said), count in alone.items():
+            again = [name + TWIN] if name not in (None, "data_quality") else []
+            for who in (name, *again):
+                expected = count if name is not None else 2 * count
+                got = both.pop((who, said), 0)
+                assert got == expected, (
+                    f"{one.name}: {who}, beside others: {said} {got} times, not {expected}"
+                )
+                compared += 1
+        assert not both, f"{one.name}: only beside others: {next(iter(both))}"
+    return compared
+
+
+def _switched_off(output: Output) -> bool:
+    return isinstance(output, Alert) and output.measures.get("kind") == "not_price_time"
+
+
+def _of_whom(output: Output) -> tuple[str | None, str]:
+    """Whose word it is, and what is said without the names and numbers that follow from whose."""
+    said = json.loads(codec.canonical(output))
+    name: str | None = said.pop("instance", None)
+    for follows in ("alert_id", "breach_id", "parameter_hash", "narrative"):
+        said.pop(follows, None)
+    said.get("measures", {}).pop("lower_99_bps", None)
+    return name, json.dumps(said)
+
+
 def hash_seeds_change_nothing(material: Material) -> int:
     """Processes with other hash seeds write the same journals, answers and snapshots, byte for byte."""
     rule = RULES.get(material.rule)
@@ -351,6 +392,7 @@ CHECKS: dict[str, Callable[[Material], int]] = {
         crashes_lose_and_invent_nothing,
         duplicates_are_ignored,
         instruments_are_independent,
+        instances_are_independent,
         hash_seeds_change_nothing,
         partition_counts_change_nothing,
         unknown_parameters_are_refused,
@@ -363,6 +405,7 @@ OF_MARKETS = (
     input_is_not_changed,
     state_survives_at_every_event,
     duplicates_are_ignored,
+    instances_are_independent,
     hash_seeds_change_nothing,
     evidence_is_input,
 )

@@ -76,6 +76,15 @@ class RemembersOutsideItsState(Good):
         return self.counted
 
 
+class SharesWhatItKnows(Good):
+    """Says nothing of a trade that another instance has spoken of."""
+
+    def on_trade(self, market: Market, state: Any, trade: TradeEntry) -> None:
+        if market.cache.get("planted") != trade.seq:
+            super().on_trade(market, state, trade)
+        market.cache["planted"] = trade.seq
+
+
 class DependsOnHashes(Good):
     """Writes a set as it comes."""
 

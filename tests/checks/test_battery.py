@@ -85,6 +85,7 @@ PLANTED: list[tuple[Callable[[Material], int], type[Rule]]] = [
     (battery.state_survives_at_every_event, planted_rules.RemembersOutsideItsState),
     (battery.crashes_lose_and_invent_nothing, planted_rules.RemembersOutsideItsState),
     (battery.instruments_are_independent, planted_rules.RemembersOutsideItsState),
+    (battery.instances_are_independent, planted_rules.SharesWhatItKnows),
     (battery.hash_seeds_change_nothing, planted_rules.DependsOnHashes),
     (battery.partition_counts_change_nothing, planted_rules.RemembersOutsideItsState),
     (battery.unknown_parameters_are_refused, planted_rules.TakesAnyParameter),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from agreement import RULEBOOK
 
+from detectors import sequence
 from detectors.runner import Runner
 from schemas.alerts import Alert
 from schemas.journal import Entry, OrderEntry, ReferenceEntry, RulebookEntry, Source, TradeEntry
@@ -75,6 +77,22 @@ def test_a_late_order_joins_the_book_and_remakes_no_judgement() -> None:
     book = runner.markets()["X"].book
     assert [o.order_id for o in book.bids.orders()] == ["C2", "C1", "M1", "H"]
     print(f"compared {len(alerts)} revisions")
+
+
+def test_what_comes_after_its_gap_was_forgotten_is_told_and_not_applied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sequence, "MAX_GAPS", 1)
+    later = [order(5, "C5", "C-1", "buy", 99, 1), order(7, "C7", "C-1", "buy", 98, 1)]
+    runner, alerts = run([CLIENT, MAKER, *later, MISSED, order(8, "Z", "C-1", "buy", 10, 1)])
+    [forgotten] = [alert for alert in alerts if alert.measures.get("kind") == "late"]
+    assert forgotten.measures == {
+        "kind": "late", "first_seq": 2, "last_seq": 2,
+        "detail": "came after its gap was forgotten: not applied",
+    }  # fmt: skip
+    assert forgotten.ts == MISSED.ts
+    assert "C2" not in runner.markets()["X"].book.orders
+    print(f"compared {len(alerts)} alerts")
 
 
 def test_a_late_order_does_not_end_the_turn_it_comes_into() -> None:

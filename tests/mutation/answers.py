@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import cProfile
 import doctest
 import importlib
 import io
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -19,7 +21,7 @@ from typing import Any, NamedTuple
 import pytest
 import renew
 import test_client_priority_memory
-from arrivals import facts_in_mid_day, with_clocks
+from arrivals import facts_in_mid_day, twins, with_clocks
 from maker_markets import maker_market
 from markets import market
 from scenario import RULEBOOK, Comparison, cases, prepare
@@ -45,25 +47,37 @@ MARKETS: dict[str, tuple[int, Callable[[int, Path], Path]]] = {  # how many of t
 FEW = RULEBOOK.replace("min_fills = 200", "min_fills = 3")  # as in test_makers_compared.py
 RESUMED = 6  # of those with clocks also from a snapshot at every STEP-th entry
 STEP = 7
+TWINS = 4
+RESTARTED = 60  # entries of a case that is also run with a new process after each
 LONGEST = 3.0  # seconds: a case that takes longer judges nothing here
 FAMILIES = {rule.__module__.split(".")[1] for rule in RULES.values()}
 UNIT = {  # what takes seconds, and the modules that it judges
     "memory of 100": ("priority.client_priority",),
     "memory of 1": ("priority.client_priority",),
     "test_affiliation.py": ("affiliation", "control", "standing"),
-    "test_bounded_memory.py": ("bounded", "busts", "history", "liquidity.trade_measures"),
+    "test_agreed_session.py": ("liquidity.agreed_session",),
+    "test_book_before.py": ("history",),
+    "test_bounded_memory.py": ("bounded", "busts", "history", "identification", "liquidity.trade_measures"),
+    "test_busts.py": ("busts", "history", "market"),
+    "test_clocks.py": ("liquidity.quoting_obligation",),
+    "test_displayed_depth.py": ("liquidity.displayed_depth",),
     "test_late_events.py": ("ledger", "market", "sequence"),
     "test_ledger.py": ("ledger",),
     "test_makers_compared.py": ("liquidity.makers_compared",),
     "test_reference_data.py": ("affiliation", "control", "standing"),
     "test_reference_facts.py": ("affiliation", "control", "standing"),
-    "test_rule_errors.py": ("runner", "market"),
+    "test_rule_errors.py": ("context", "runner", "market"),
     "test_rulebook.py": ("rulebook", "parameters"),
+    "test_runner.py": ("context", "runner", "market"),
     "test_sequencer.py": ("sequence",),
+    "test_spread_quality_memory.py": (
+        "liquidity.agreed_spread", "liquidity.day_end", "liquidity.spread_quality",
+        "liquidity.trade_measures",
+    ),
     "test_toml_lines.py": ("toml_lines",),
     "test_trade_measures.py": ("liquidity.trade_measures",),
     "test_trading_day.py": ("trading_day",),
-}
+}  # fmt: skip
 
 
 class Check(NamedTuple):
@@ -85,6 +99,7 @@ class Check(NamedTuple):
         kind, _, name = self.name.partition(" ")
         if kind == "examples":
             return function.startswith(f"{name}.")
+        name = name.partition(" ")[0]
         rule = RULES.get(name.partition("/")[0])
         family = function.rpartition(".")[0].split(".")[1]
         return function in self.calls and (
@@ -138,10 +153,13 @@ def clear() -> None:
 
 def _all() -> Iterator[tuple[str, Callable[[], bool]]]:
     folder = Path(tempfile.mkdtemp(prefix="fairbook-mutation-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for case in cases():
         if not case.data.get("xfail"):
             prepared = prepare(case, folder / case.name.replace("/", "-"))
             yield f"case {case.name}", lambda it=prepared: not Comparison(it.case, it.run()).differences
+            if len(prepared.entries) < RESTARTED:
+                yield f"case {case.name} restarted", _as_it_is(prepared.entries, 1)
     for kind, (count, make) in MARKETS.items():
         for seed in range(count):
             place = make(seed, folder / f"{kind}-{seed}")
@@ -153,6 +171,8 @@ def _all() -> Iterator[tuple[str, Callable[[], bool]]]:
                 if seed % 2:
                     live = facts_in_mid_day(live, Random(seed))
                 yield f"{kind} {seed} live", _as_it_is(live, STEP if seed < RESUMED else 0)
+            if seed < TWINS:
+                yield f"{kind} {seed} twins", _as_it_is(twins(entries))
     for totals in (100, 1):
         yield f"memory of {totals}", lambda n=totals: _short_memory(n)
     yield "golden day", lambda: renew.answers() == KEPT

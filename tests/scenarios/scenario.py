@@ -501,6 +501,7 @@ class Comparison:
         self._same("refused records", dict(case.data.get("refused", {})), dict(outcome.refused))
         self._same("faults", case.data.get("faults", []), outcome.faults)
         self._sound()
+        self._ordered()
 
     def _same(self, what: str, expected: object, got: object) -> None:
         self.compared += 1
@@ -515,6 +516,17 @@ class Comparison:
             self.compared += 1
             wrong = soundness.unsound(alert, records, rulebook)
             self.differences += [f"{alert.instance} {alert.breach_id}: {what}" for what in wrong]
+
+    def _ordered(self) -> None:
+        """Breaches of a day that are found at one moment are told in the order of their ids."""
+        found: dict[object, list[str]] = {}
+        for alert in self.outcome.alerts():
+            if "trading_day" in alert.measures and alert.revision == 0:
+                what = alert.measures.get("check") or alert.measures.get("kind")
+                place = (alert.knowledge, alert.instrument, alert.instance, what, alert.ts, alert.decided_ts)
+                found.setdefault(place, []).append(alert.breach_id)
+        for place, breaches in found.items():
+            self._same(f"order of {place}", sorted(breaches), breaches)
 
     def _pair(self, what: str, expected: list[Row], got: list[Row]) -> None:
         """Compare two sets of rows; a row of `got` may say more than the expected one asks."""

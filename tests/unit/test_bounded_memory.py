@@ -48,6 +48,7 @@ def test_memories_stay_within_their_bounds(monkeypatch: pytest.MonkeyPatch) -> N
         (transitions, "MAX_MATCH_IDS"),
         (self_trade, "MAX_ACCOUNTS"),
         (affiliate_flag, "MAX_STRANGERS"),
+        (affiliate_flag, "MAX_MUTATED"),
         (affiliate_flag, "MAX_RESTING"),
     ):
         monkeypatch.setattr(module, name, MOST)
