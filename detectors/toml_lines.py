@@ -109,7 +109,7 @@ class Lines:
             return
         at = kinds.index("equals")
         path = self._table + _keys("".join(text for _kind, text, _line in tokens[:at]))
-        for length in range(len(self._table) + 1, len(path) + 1):
+        for length in range(1, len(path) + 1):
             self._found.setdefault(path[:length], line)
         self._elements(path, tokens[at + 1 :])
 
@@ -127,20 +127,18 @@ class Lines:
 
     def _elements(self, path: Path, value: list[tuple[str, str, int]]) -> None:
         """Note the elements of an array that is written within brackets."""
-        depth, index, waiting = 0, 0, False
+        depth, index = 0, 0
         for kind, text, line in value:
-            if waiting and kind in ("open", "string", "other") and text.strip():
+            if depth and kind in ("open", "string", "other") and text.strip():
                 self._found.setdefault((*path, index), line)
-                waiting = False
             if kind == "open":
-                depth += 1
-                waiting = waiting or (depth == 1 and text == "[")
-                if depth == 1 and text == "{":
+                if depth == 0 and text == "{":
                     return
+                depth += 1
             elif kind == "close":
                 depth -= 1
             elif kind == "comma" and depth == 1:
-                index, waiting = index + 1, True
+                index += 1
 
 
 def _statements(text: str) -> list[tuple[list[tuple[str, str, int]], int]]:
@@ -148,7 +146,7 @@ def _statements(text: str) -> list[tuple[list[tuple[str, str, int]], int]]:
     statements: list[tuple[list[tuple[str, str, int]], int]] = []
     tokens: list[tuple[str, str, int]] = []
     line, depth = 1, 0
-    for match in _TOKEN.finditer(text.replace("\r\n", "\n")):
+    for match in _TOKEN.finditer(text):
         kind, word = str(match.lastgroup), match[0]
         if kind == "newline":
             line += 1

@@ -59,6 +59,7 @@ UNIT = {  # what takes seconds, and the modules that it judges
     "test_book_before.py": ("history",),
     "test_bounded_memory.py": ("bounded", "busts", "history", "identification", "liquidity.trade_measures"),
     "test_busts.py": ("busts", "history", "market"),
+    "test_client_priority_rows.py": ("priority",),
     "test_clocks.py": ("liquidity.quoting_obligation",),
     "test_displayed_depth.py": ("liquidity.displayed_depth",),
     "test_late_events.py": ("ledger", "market", "sequence"),
@@ -67,7 +68,7 @@ UNIT = {  # what takes seconds, and the modules that it judges
     "test_reference_data.py": ("affiliation", "control", "standing"),
     "test_reference_facts.py": ("affiliation", "control", "standing"),
     "test_rule_errors.py": ("context", "runner", "market"),
-    "test_rulebook.py": ("rulebook", "parameters"),
+    "test_rulebook.py": ("rulebook", "parameters", "toml_lines"),
     "test_runner.py": ("context", "runner", "market"),
     "test_sequencer.py": ("sequence",),
     "test_spread_quality_memory.py": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from random import Random
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle_reference import Reference
 
+from detectors import affiliation
 from detectors.affiliation import UNKNOWN, Directory, Party
 from detectors.control import control_groups
 from schemas.reference import (
@@ -23,6 +25,7 @@ from schemas.reference import (
     MmAgreement,
     MmRegistration,
     TradingPhase,
+    fact_id,
 )
 
 VENUE = Entity(id="venue", operator=True)
@@ -312,6 +315,61 @@ def test_agreements_come_by_id() -> None:
     assert [fact.id for fact in directory.agreements("X")] == ["a", "b"]
 
 
+def test_agreements_of_one_id_come_in_the_order_of_their_facts_ids() -> None:
+    facts = [MmAgreement(id="a", instrument="X", account="A", valid_from=start) for start in range(5)]
+    expected = sorted(facts, key=fact_id)
+    assert facts != expected
+    assert Directory(facts).agreements("X") == Directory(facts[::-1]).agreements("X") == expected
+    assert Directory(facts).agreements("Y") == []
+
+
+def test_an_entity_owns_the_accounts_that_name_it_and_an_unlisted_account_itself() -> None:
+    facts = [account("A", "maker"), account("B", "other"), account("B", "maker", valid_from=3)]
+    directory = Directory(facts)
+    assert directory.accounts_of("maker") == {"A": [facts[0]], "B": facts[1:]}
+    assert directory.accounts_of("nobody") == {}
+    assert directory.accounts_of("account:C") == {"C": []}
+    assert directory.accounts_of("account:B") == {"B": facts[1:]}
+
+
+def test_what_tells_a_book_is_what_is_listed_then() -> None:
+    directory = Directory(
+        [
+            Instrument(symbol="X", tick_size="1", lot_size="1", valid_from=2, valid_to=4, book="quotes"),
+            Instrument(symbol="Y", tick_size="1", lot_size="1", book="orders"),
+        ]
+    )
+    said = [directory.book_source("X", ts) for ts in range(1, 5)]
+    assert said == ["orders", "quotes", "quotes", "orders"]
+    assert [directory.book_source(name, 3) for name in "YZ"] == ["orders", "orders"]
+
+
+def test_an_account_is_listed_as_soon_as_that_is_known() -> None:
+    facts = [
+        Defaults(unlisted_accounts="client"),
+        account("A", "alice", valid_from=9, recorded_at=5),
+    ]
+    owners = [[Directory(facts, hindsight=late).owner("A", ts) for ts in (4, 5, 9)] for late in (False, True)]
+    assert owners == [["account:A", None, "alice"], [None, None, "alice"]]
+
+
+def test_an_operator_that_no_edge_names_is_not_watched_by_another() -> None:
+    other = Entity(id="second", operator=True)
+    assert Directory([VENUE, other, holds("venue", "second", "30")]).watched_entities(0) == []
+    assert Directory([VENUE, holds("venue", "second", "30")]).watched_entities(0) == ["second"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_who_was_the_operator_counts_whichever_fact_came_first(first: bool) -> None:
+    no_more = Entity(id="venue", operator=False, recorded_at=5)
+    facts = [no_more, VENUE] if first else [VENUE, no_more]
+    for directory in (Directory(facts), Directory()):
+        for fact in facts:
+            directory.add(fact)
+        directory.add(account("A", "venue"))
+        assert [directory.role("A", "X", ts) for ts in (4, 5)] == ["affiliate", "client"]
+
+
 # ---- properties -------------------------------------------------------------------------------------
 
 ENTITIES = ("venue", "a", "b", "c")
@@ -331,6 +389,9 @@ any_fact = st.one_of(
     st.builds(MmRegistration, account=st.sampled_from("AB"), affiliated=st.booleans(), **dated),
     st.builds(Entity, id=entity, operator=st.booleans(), **dated),
     st.builds(Defaults, unlisted_accounts=st.sampled_from(["unknown", "client"]), **dated),
+)
+phase = st.builds(
+    TradingPhase, instrument=st.just("X"), phase=st.sampled_from(["halt", "auction", "continuous"]), **dated
 )
 
 
@@ -352,6 +413,33 @@ def test_neither_the_order_of_facts_nor_earlier_questions_change_an_answer(
         for name, ts in itertools.product("AB", times):
             grown.party(name, "X", ts)
     assert [grown.party(name, "X", ts) for name, ts in itertools.product("AB", times)] == fresh
+
+
+def everything(directory: Directory, ts: int) -> list[object]:
+    """What may be asked of a moment."""
+    found: list[object] = [directory.phase("X", ts), directory.next_phase_change("X", ts)]
+    found += [directory.watched_entities(ts), [directory.group(name, ts) for name in ENTITIES]]
+    for name in (*"AB", None):
+        found += [directory.party(name, "X", ts), directory.registered(name, "X", ts)]
+        found += [directory.owner(name, ts), directory.priority_waiver(name, ts)]
+    return found
+
+
+@pytest.mark.parametrize("kept", [1, 1_000])
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(any_fact, phase), max_size=8), st.booleans(), st.randoms(use_true_random=False))
+def test_what_was_asked_before_in_any_order_changes_no_answer(
+    kept: int, facts: list[Fact], hindsight: bool, random: Random
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(affiliation, "KEPT_ANSWERS", kept)
+        patch.setattr(affiliation, "KEPT_GROUPS", kept)
+        asked, known = Directory(hindsight=hindsight), []
+        for fact in random.sample(facts, len(facts)):
+            known.append(fact)
+            asked.add(fact)
+            for ts in random.choices(range(-1, 8), k=6):
+                assert everything(asked, ts) == everything(Directory(known, hindsight=hindsight), ts)
 
 
 @settings(max_examples=150, deadline=None)

@@ -293,6 +293,11 @@ MORE_WRONG = [
     HEAD + PARAMETERS_TABLE + "valid_from = 1\nvalid_to = 9\n" + PARAMETERS_TABLE + "valid_to = 2\n",
     "[venue]\nzone = 3\n",
     "[venue]\nrestated_time = 'never'\n",
+    "\n\nvenue = 3\n",
+    "\n\ninstance = 3\n",
+    HEAD
+    + "[[instance.parameters]]\nvalid_from = -5\nvalid_to = -1\nmode = 'price_time'\n"
+    + PARAMETERS_TABLE,
 ]
 
 

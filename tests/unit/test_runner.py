@@ -290,7 +290,8 @@ def alerts_of(case: str, text: str, place: Path) -> list[Alert]:
     "case",
     [
         "affiliate_flag/mutated_once", "client_priority/hit_buy", "data_quality/crossed_book",
-        "quoting_obligation/hit_buy", "self_trade/same_owner_buy", "spread_quality/own_quotes_wider_than_agreed",
+        "quoting_obligation/hit_buy", "self_trade/same_owner_buy",
+        "spread_quality/own_quotes_wider_than_agreed",
     ],
 )  # fmt: skip
 def test_its_severity_is_that_of_all_its_alerts(case: str, tmp_path: Path) -> None:
