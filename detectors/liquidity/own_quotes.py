@@ -71,7 +71,7 @@ class OwnQuotes:
 
 
 def level(price: int | None, size: int | None) -> Levels:
-    """Return one side of a quote; price and size are both there or neither is."""
+    """Return one side of a quote; without a price or a size there is none."""
     return {price: size} if price is not None and size is not None else {}
 
 

@@ -83,7 +83,7 @@ def candidates(market: Market, fill: Fill) -> list[Candidate]:
                 if counting == 0 or (stamp is not None and order.stamp >= stamp):
                     continue
         sign = -1 if fill.side == "buy" else 1
-        rank = (not as_market, (order_price or 0) * sign, order.stamp)
+        rank = (not as_market, 0 if as_market else (order_price or 0) * sign, order.stamp)
         found.append(Candidate(order, counting, _exemption(market, fill, order), rank, compared))
     found.sort(key=lambda candidate: candidate.rank)
     return found

@@ -3,9 +3,10 @@
     mutate.py [--short] [--again] [--keep] [--processes N] MODULE...
 
 MODULE: a path below `detectors`, such as `priority` or `fairness/self_trade.py`; all by default. `--short`:
-only SHORT. `--keep`: write what survives to survivors.toml, to be explained. What was noticed is kept in
-build/mutation/noticed.json, as long as the function stays as it is. What survived is judged again, but for
-what survivors.toml explains; `--again` judges that too, and takes off the list what is noticed by now.
+only SHORT. `--keep`: write what survives to survivors.toml, to be explained, and take off it what is not a
+change of the code any more. What was noticed is kept in build/mutation/noticed.json, as long as the function
+stays as it is. What survived is judged again, but for what survivors.toml explains; `--again` judges that
+too, and takes off the list what is noticed by now.
 """
 
 from __future__ import annotations
@@ -208,10 +209,10 @@ def main() -> int:
     print(f"in all {count} of {total.total()}, {count / total.total():.1%}; {len(unexplained)} unexplained")
     for one in unexplained:
         print(f"  {one.function}\n    - {one.before}\n    + {one.after}")
-    if options.again:
-        dead = {mutant.survivor() for mutant in found} - {mutant.survivor() for mutant in survivors}
-        reasons = {one: why for one, why in reasons.items() if one not in dead}
     if options.keep or options.again:
+        lives = {mutant.survivor() for mutant in (survivors if options.again else found)}
+        asked = tuple(answers.function_of(path, "") for path in total) if options.modules else ""
+        reasons = {one: why for one, why in reasons.items() if one in lives or not one[0].startswith(asked)}
         write(map(Mutant.survivor, survivors), reasons)
     return 1 if unexplained else 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from detectors import busts, ledger, market, transitions
 from detectors.fairness import self_trade
 from detectors.identification import affiliate_flag
 from detectors.runner import Runner
+from schemas.alerts import Alert
 from schemas.journal import Entry, OrderEntry, RulebookEntry, Source, TradeEntry
 from streams.settings import resource
 
@@ -76,3 +78,27 @@ def test_memories_stay_within_their_bounds(monkeypatch: pytest.MonkeyPatch) -> N
     full = {"dead", "alerts", "trades", "match_ids", "preventions", "strangers", "resting"}
     assert min(sizes[name] for name in full) >= MOST, sizes
     assert list(trades.preventions)[-1] == f"A{count - 1}", "the latest are kept"
+
+
+@pytest.mark.parametrize("first", ["new", "canceled"])
+def test_what_is_said_once_is_not_said_again_when_it_is_forgotten(
+    first: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That an order's flag has changed: of one that the book knows, and of one that it never saw."""
+    monkeypatch.setattr(ledger, "MAX_ALERTS", MOST)
+    runner, said = Runner(strict=True), []
+    runner.apply(RulebookEntry(digest="", text=RULEBOOK))
+    kinds = [first, "suspended", *["suspended", "resumed"] * 2 * MOST, "suspended"]
+    for seq, kind in enumerate(kinds, 1):
+        middle = 2 < seq < len(kinds)
+        entry = OrderEntry(
+            instrument="X", seq=seq, ts=START + seq, exec_type=kind, src=Source("orders", 0, seq),
+            order_id=f"O{seq}" if middle else "O", account="A", side="buy", order_qty=10**8, price=10**8,
+            leaves_qty=10**8, mm_flag=seq > 1,
+        )  # fmt: skip
+        said += [output for output in runner.apply(entry) if isinstance(output, Alert)]
+    first_said = [alert for alert in said if "code" in alert.measures and alert.revision == 0]
+    codes = [(alert.evidence[0].seq, alert.measures["code"]) for alert in first_said]
+    assert [seq for seq, code in codes if code == "mutated"] == [2]
+    assert len(codes) > MOST
+    assert "mutated" not in {a.measures.get("code") for a in runner.markets()["X"].ledger.alerts.values()}
