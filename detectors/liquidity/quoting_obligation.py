@@ -511,7 +511,7 @@ class QuotingObligation(Rule):
     def _say(self, market: Market, state: QuotingObligationState, decision: Decision) -> None:
         if decision.kind == "end":
             self._publish(market, state, decision)
-        if decision.kind == "warning" or decision.tally.verdict(decision.required) == "breach":
+        if decision.tally.verdict(decision.required) == "breach":  # of what has a warning already, too
             self._alert(market, decision)
         else:
             market.retract(market.known(self, self._anchor(decision)), "unknown_time")

@@ -305,7 +305,7 @@ class SpreadQuality(Rule):
             for old in oldest_beyond(state.kept, KEPT_MINUTES):
                 kept = state.kept.pop(old).row
                 if isinstance(kept, SpreadMinute):
-                    trades.minutes.pop(kept.minute, None)
+                    del trades.minutes[kept.minute]
                 else:
                     trades.forget_day(kept.trading_day)
 

@@ -16,8 +16,7 @@ SEEDS = 150
 
 def drawn(random: Random, side: Side) -> tuple[Ladder, int, list[Order]]:
     """A ladder, bid + ask, and its orders: few or many digits, some a unit beside an edge, some hidden."""
-    middle = 2 * random.choice((random.randint(9_000, 11_000), random.randint(10**16, 10**17)))
-    middle += random.randint(0, 1)
+    middle = random.choice((20_000 * random.randint(1, 9), random.randint(2 * 10**16, 2 * 10**17)))
     ladder, orders = Ladder(side, {}), []
     edges = [middle * (10_000 + sign * band) // 20_000 for band in BANDS for sign in (-1, 1)]
     for number in range(random.randint(1, 12)):
