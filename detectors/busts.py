@@ -115,8 +115,7 @@ def _corrected(was: TradeEntry, correction: TradeEntry) -> TradeEntry:
         for name, default in zip(
             reversed(TradeEntry.__struct_fields__), reversed(TradeEntry.__struct_defaults__), strict=False
         )
-        if getattr(correction, name) != default
-        and name not in ("orig_trade_id", "exec_type", "start", "extra")
+        if getattr(correction, name) != default and name not in ("orig_trade_id", "start", "extra")
     }
     stated["trade_id"] = correction.trade_id
     return msgspec.structs.replace(was, **stated)

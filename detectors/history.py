@@ -53,7 +53,7 @@ class History(msgspec.Struct):
 
     def since(self, seq: int) -> list[Change] | None:
         """Return the changes from trade `seq` on, its own included, or None if that is too far back."""
-        for at in range(len(self.changes) - 1, -1, -1):
+        for at in reversed(range(len(self.changes))):
             change = self.changes[at]
             if not change.order_id and change.seq == seq:
                 return self.changes[at + 1 :]

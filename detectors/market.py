@@ -248,9 +248,8 @@ class Market:
             name = rule.instance.name
             state = before.get(name)
             self.states[name] = state if type(state) is rule.State else rule.State()
-        self.timers = sorted(
-            timer for timer in self.timers if self.states.get(timer[2]) is before.get(timer[2], self)
-        )
+        kept = {name for name, state in self.states.items() if state is before.get(name)}
+        self.timers = sorted(timer for timer in self.timers if timer[2] in kept)
 
     # ---- applying the journal -----------------------------------------------------------------------
 
