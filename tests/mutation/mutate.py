@@ -210,7 +210,7 @@ def main() -> int:
     for one in unexplained:
         print(f"  {one.function}\n    - {one.before}\n    + {one.after}")
     if options.keep or options.again:
-        lives = {mutant.survivor() for mutant in (survivors if options.again else found)}
+        lives = {mutant.survivor() for mutant in survivors}
         asked = tuple(answers.function_of(path, "") for path in total) if options.modules else ""
         reasons = {one: why for one, why in reasons.items() if one in lives or not one[0].startswith(asked)}
         write(map(Mutant.survivor, survivors), reasons)
