@@ -86,7 +86,8 @@ class Market:
         self.history = History()
         self.cache: dict[str, Any] = {}  # derived values, never part of a snapshot
         self.out: list[Alert | Metric] = []
-        self.states: dict[str, Any] = {rule.instance.name: rule.State() for rule in context.rules}
+        self.states: dict[str, Any] = {}
+        self.use_rules()
         self.transitions = Transitions(self)
         self.busts = Busts(self)
         self.open()
@@ -239,7 +240,7 @@ class Market:
         self.context.integrity.report(self, kind, first_seq, last_seq, ts, detail)
 
     def use_rules(self) -> None:
-        """Go on with the rules of another rulebook: what belongs to no instance of it is dropped.
+        """Begin with the context's rules, or go on with another rulebook's: what belongs to none is dropped.
 
         No snapshot could be restored with it.
         """

@@ -55,10 +55,10 @@ class Support(msgspec.Struct, frozen=True):
 
 
 class AffiliateFlagState(msgspec.Struct):
-    """`mutated`: orders of which it has been said; `resting`: what a day's or a `mutated` finding rests on
-    while that begins with a fill.
+    """`mutated`: orders of which it has been said.
 
-    Its keys are code, day and subject, see `_parts`.
+    `resting`: what a day's or a `mutated` finding rests on while that begins with a fill; its keys are code,
+    day and subject, see `_parts`.
     """
 
     strangers: dict[str, Stranger] = {}

@@ -243,7 +243,7 @@ class ClientPriority(Rule):
             for pair in judged.harmed:
                 if pair.cures.pop(trade_id, None) is not None:
                     del pair.cure_seqs[trade_id]
-            self._say(market, judged, "confirmed" if judged.state == "closed" else "provisional")
+            self._say(market, judged)
         for day, count in state.days.items():
             if count.revision and day in touched:
                 self._publish_day(market, state, day)
@@ -425,7 +425,7 @@ class ClientPriority(Rule):
                     continue
                 changed = self._make_good(state, key, judged, side, order_id, trade)
                 if changed and judged.state == "window" and judged.left == 0:
-                    self._say(market, judged, "retracted")
+                    self._say(market, judged)
 
     def _make_good(
         self,
@@ -468,7 +468,7 @@ class ClientPriority(Rule):
                 if judged.match != match and not in_window:
                     continue
                 if self._make_good(state, key, judged, side, order_id, trade):
-                    self._say(market, judged, "confirmed" if judged.state == "closed" else "provisional")
+                    self._say(market, judged)
 
     def _follow(self, market: Market, state: ClientPriorityState, judged: Judged) -> None:
         """What came between a corrected fill's old seq and now: cures, withdrawals, its window's end."""
@@ -494,7 +494,7 @@ class ClientPriority(Rule):
             self._close(market, state, judged)
             return
         judged.state = "window"
-        self._say(market, judged, "provisional")
+        self._say(market, judged)
         market.wake(self, judged.window_end, key, (judged.trade_id, judged.side))
 
     def _withdraw(self, state: ClientPriorityState, entry: OrderEntry) -> None:
@@ -519,15 +519,15 @@ class ClientPriority(Rule):
                 continue
             state.matching.remove(key)
             judged.state = "window"
-            self._say(market, judged, "provisional")
+            self._say(market, judged)
             market.wake(self, judged.window_end, key, (judged.trade_id, judged.side))
 
     def _close(self, market: Market, state: ClientPriorityState, judged: Judged) -> None:
         judged.state, judged.closed_seq = "closed", market.seq
         self._unlink(state, f"{judged.trade_id} {judged.side}", judged)
-        self._say(market, judged, "confirmed")
+        self._say(market, judged)
 
-    def _say(self, market: Market, judged: Judged, status: Status) -> None:
+    def _say(self, market: Market, judged: Judged) -> None:
         """Publish the rows, and the alert's next revision if it is due and has changed."""
         alert_id = None
         left = judged.left
@@ -536,7 +536,7 @@ class ClientPriority(Rule):
             and not judged.busted
             and (left > 0 or market.known(self, (judged.trade_id, judged.side)) is not None)
         ):
-            alert_id = self._alert(market, judged, status if left > 0 else "retracted", left)
+            alert_id = self._alert(market, judged, left)
         self._rows(market, judged, alert_id)
 
     def _rows(self, market: Market, judged: Judged, alert_id: str | None) -> None:
@@ -573,7 +573,10 @@ class ClientPriority(Rule):
             )
             pair.revision += 1
 
-    def _alert(self, market: Market, judged: Judged, status: Status, left: int) -> str | None:
+    def _alert(self, market: Market, judged: Judged, left: int) -> str | None:
+        status: Status = "confirmed" if judged.state == "closed" else "provisional"
+        if left == 0:
+            status = "retracted"
         harm = sum(pair.harm for pair in judged.harmed)
         cured = harm - left
         orders = len(judged.harmed)
