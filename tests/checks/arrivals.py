@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 from agreement import RULEBOOK
 
+from detectors.runner import Runner
+from schemas import codec
 from schemas.journal import (
     ClockEntry,
     Entry,
@@ -66,9 +69,26 @@ def with_twins(text: str) -> str:
     return "[[instance]]".join([head, *(one.rstrip() + "\n\n" for one in (*instances, *twins))])
 
 
-def twins(lines: list[Entry]) -> list[Entry]:
-    """Return the entries with a second instance of every rule."""
+def under(lines: list[Entry], change: Callable[[str], str]) -> list[Entry]:
+    """Return the entries with each rulebook's text changed."""
     return [
-        RulebookEntry(digest="", text=with_twins(entry.text)) if isinstance(entry, RulebookEntry) else entry
+        RulebookEntry(digest=entry.digest, text=change(entry.text))
+        if isinstance(entry, RulebookEntry)
+        else entry
         for entry in lines
     ]
+
+
+def twins(lines: list[Entry]) -> list[Entry]:
+    """Return the entries with a second instance of every rule."""
+    return under(lines, with_twins)
+
+
+def answers(lines: list[Entry], step: int = 0) -> list[bytes]:
+    """Return what is published for a journal, in order; `step`: with a new process after so many entries."""
+    runner, said = Runner(strict=True), []
+    for number, entry in enumerate(lines):
+        if step and number % step == 0:
+            runner = Runner.restore(runner.snapshot(), strict=True)
+        said += [codec.canonical(output) for output in runner.apply(entry)]
+    return said

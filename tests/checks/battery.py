@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 import soundness
 import stages
-from arrivals import TWIN, twins
+from arrivals import TWIN, twins, under
 from markets import market
 from scenario import Case, cases, prepare, rulebooks_read_once
 from stages import World, detecting
@@ -541,18 +541,14 @@ def planted(rule: type[Rule]) -> Iterator[Material]:
     parameters = "[[instance.parameters]]\nvalid_from = 2026-02-11T00:00:00Z\n"
     more = f'[[instance]]\nrule = "{rule.name}"\nname = "{rule.name}"\nprovenance = "assumed"\n'
     more += f'reference = "planted"\n{parameters}'
+    journals = [
+        replace(one, entries=under(one.entries, lambda text: f"{text}\n{more}"))
+        for one in material(HOST).journals
+    ]
     try:
-        yield Material(rule.name, [_with_text(one, f"{one.text}\n{more}") for one in material(HOST).journals])
+        yield Material(rule.name, journals)
     finally:
         del RULES[rule.name], PARAMETERS[rule.name]
-
-
-def _with_text(one: Journal, text: str) -> Journal:
-    entries: list[Entry] = [
-        RulebookEntry(digest=entry.digest, text=text) if isinstance(entry, RulebookEntry) else entry
-        for entry in one.entries
-    ]
-    return replace(one, entries=entries)
 
 
 def main(name: str) -> None:

@@ -7,21 +7,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import msgspec
-from agreement import RULEBOOK
-from arrivals import recorded
+from arrivals import EVENTS, recorded
 from maker_markets import maker_market
 from markets import market
 
 from detectors.runner import Runner
 from schemas import codec
 from schemas.alerts import Alert
-from schemas.journal import ClockEntry, Entry, OrderEntry, QuoteEntry, TradeEntry
-from streams import reference_data
-from streams.replay import journal
+from schemas.journal import ClockEntry, Entry, OrderEntry
 
 SEEDS = 40
 MAKERS = 60
-EVENTS = (OrderEntry, TradeEntry, QuoteEntry)
 
 
 def ticking(entries: list[Entry]) -> list[Entry]:
@@ -62,8 +58,7 @@ def _unnumbered(row: object) -> object:
 def test_clocks_change_no_answer(tmp_path: Path) -> None:
     compared = 0
     for seed in range(SEEDS):
-        folder = market(seed, instruments=1 + seed % 2).write(tmp_path / f"seed-{seed}")
-        entries = list(journal(folder, reference_data.load(folder / "reference.toml"), RULEBOOK))
+        entries = recorded(market(seed, instruments=1 + seed % 2).write(tmp_path / f"seed-{seed}"))
         head = next(i for i, entry in enumerate(entries) if isinstance(entry, (*EVENTS, ClockEntry)))
         first, second = said(entries), said([*entries[:head], *ticking(entries[head:])])
         assert first[0] == second[0], f"seed {seed}: alerts"

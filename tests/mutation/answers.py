@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import pytest
 import renew
 import test_client_priority_memory
-from arrivals import facts_in_mid_day, twins, with_clocks
+from arrivals import answers, facts_in_mid_day, twins, with_clocks
 from maker_markets import maker_market
 from markets import market
 from scenario import RULEBOOK, Comparison, cases, prepare
@@ -29,8 +29,6 @@ from test_golden_day import KEPT
 from trade_markets import affiliated_market, drawn_dear, trade_market
 
 from detectors.registry import RULES
-from detectors.runner import Runner
-from schemas import codec
 from schemas.journal import Entry
 from streams import reference_data
 from streams.replay import journal
@@ -201,16 +199,6 @@ def _short_memory(totals: int) -> bool:
     ):
         run(totals, Path(folder), patch)
     return True
-
-
-def answers(entries: list[Entry], step: int = 0) -> list[bytes]:
-    """Return what is published for a journal, in order; `step`: with a new process after so many entries."""
-    runner, said = Runner(strict=True), []
-    for number, entry in enumerate(entries):
-        if step and number % step == 0:
-            runner = Runner.restore(runner.snapshot(), strict=True)
-        said += [codec.canonical(output) for output in runner.apply(entry)]
-    return said
 
 
 def _examples_hold(module: str) -> bool:

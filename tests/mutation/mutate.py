@@ -3,10 +3,9 @@
     mutate.py [--short] [--again] [--keep] [--processes N] MODULE...
 
 MODULE: a path below `detectors`, such as `priority` or `fairness/self_trade.py`; all by default. `--short`:
-only SHORT. `--keep`: write what survives to survivors.toml, to be explained, and take off it what is not a
-change of the code any more. What was noticed is kept in build/mutation/noticed.json, as long as the function
-stays as it is. What survived is judged again, but for what survivors.toml explains; `--again` judges that
-too, and takes off the list what is noticed by now.
+only SHORT. What was noticed is kept in build/mutation/noticed.json, as long as the function stays as it is.
+What survived is judged again, but for what survivors.toml explains; `--again` judges that too. `--keep` and
+`--again` write survivors.toml anew: what survives, to be explained, and nothing that does not.
 """
 
 from __future__ import annotations

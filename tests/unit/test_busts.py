@@ -7,29 +7,27 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from lake_journal import RULEBOOK
+from venue_records import ONE, bust, order, trade
 
 from detectors import busts, history
 from detectors.busts import KeptTrade
 from detectors.history import Change, History
 from detectors.runner import Runner
 from schemas.alerts import Alert
-from schemas.journal import Entry, OrderEntry, RulebookEntry, Source, TradeEntry
+from schemas.journal import Entry, RulebookEntry, TradeEntry
 
 START = 1_772_409_600_000_000_000
 HOUR = 3_600 * 10**9
 WEEK = 7 * 24 * HOUR  # the rulebook's bust_horizon
-ONE = 10**8
 MOST = 16
 SLACK = MOST // 8  # see `detectors.bounded`
 
 
-def fill(number: int, ts: int = START, name: str | None = None, seq: int | None = None) -> TradeEntry:
+def fill(number: int, ts: int = START, name: str | None = None) -> TradeEntry:
     """A trade of C-1 with itself: an alert that rests on it."""
-    return TradeEntry(
-        instrument="X", seq=seq or number, ts=ts, exec_type="trade", trade_id=name or f"F{number}",
-        src=Source("trades", 0, number), price=100 * ONE, qty=ONE, aggressor="buy", buy_order_id=f"B{number}",
-        buy_account="C-1", buy_owner="alice", sell_order_id=f"S{number}", sell_account="C-1",
-        sell_owner="alice",
+    return trade(
+        number, ts, name or f"F{number}", aggressor="buy", buy_order_id=f"B{number}", buy_account="C-1",
+        buy_owner="alice", sell_order_id=f"S{number}", sell_account="C-1", sell_owner="alice",
     )  # fmt: skip
 
 
@@ -38,20 +36,9 @@ def anonymous(trade: TradeEntry) -> TradeEntry:
     return msgspec.structs.replace(trade, buy_order_id=None, sell_order_id=None)
 
 
-def bust(seq: int, of: str, ts: int = START) -> TradeEntry:
-    """A bust of a trade."""
-    return TradeEntry(
-        instrument="X", seq=seq, ts=ts, exec_type="trade_cancel", trade_id=of, orig_trade_id=of,
-        src=Source("trades", 0, seq),
-    )  # fmt: skip
-
-
 def correction(seq: int, of: str, name: str, ts: int = START) -> TradeEntry:
     """A correction that gives a trade another id, and another price."""
-    return TradeEntry(
-        instrument="X", seq=seq, ts=ts, exec_type="trade_correct", trade_id=name, orig_trade_id=of,
-        src=Source("trades", 0, seq), price=101 * ONE,
-    )  # fmt: skip
+    return trade(seq, ts, name, 101, exec_type="trade_correct", orig_trade_id=of, qty=None)
 
 
 class Tape:
@@ -93,15 +80,15 @@ def test_a_bust_of_a_fill_no_longer_kept_still_takes_back_what_rests_on_it(few: 
     tape = Tape(*(fill(n) for n in range(1, FIRST + 1)))
     assert list(tape.busts.trades) == [f"F{n}" for n in range(FIRST - MOST + 1, FIRST + 1)]
     gone = "which was never seen or is no longer kept"
-    assert tape(bust(100, "F1")) == ["F1 retracted"]
-    assert tape(bust(101, "F1")) == [f"trade_cancel of trade F1, {gone}"]
+    assert tape(bust(100, START, "F1")) == ["F1 retracted"]
+    assert tape(bust(101, START, "F1")) == [f"trade_cancel of trade F1, {gone}"]
     assert tape(correction(102, "F2", "F2")) == ["F2 retracted", f"trade_correct of trade F2, {gone}"]
-    assert tape(bust(103, f"F{FIRST}")) == [f"F{FIRST} retracted"]
-    assert tape(bust(104, "never seen")) == [f"trade_cancel of trade never seen, {gone}"]
+    assert tape(bust(103, START, f"F{FIRST}")) == [f"F{FIRST} retracted"]
+    assert tape(bust(104, START, "never seen")) == [f"trade_cancel of trade never seen, {gone}"]
 
 
 def test_where_none_has_been_forgotten_a_bust_of_a_stranger_says_nothing() -> None:
-    assert Tape(fill(1))(bust(2, "never seen")) == []
+    assert Tape(fill(1))(bust(2, START, "never seen")) == []
 
 
 def test_fills_go_once_no_bust_can_reach_them() -> None:
@@ -109,12 +96,12 @@ def test_fills_go_once_no_bust_can_reach_them() -> None:
     assert list(tape.busts.trades) == ["F1", "F2", "F3"]
     tape(fill(4, START + WEEK), fill(5, START + WEEK + HOUR))
     assert list(tape.busts.trades) == ["F2", "F3", "F4", "F5"], "F1 is more than a week old, F2 is not"
-    assert tape(bust(6, "F1", START + WEEK + HOUR)) == [
+    assert tape(bust(6, START + WEEK + HOUR, "F1")) == [
         "trade_cancel of trade F1, which was never seen or is no longer kept"
     ]
-    assert tape(bust(7, "F2", START + WEEK + HOUR)) == ["F2 retracted"]
+    assert tape(bust(7, START + WEEK + HOUR, "F2")) == ["F2 retracted"]
     late = START + WEEK + HOUR + 1
-    assert tape(bust(8, "F3", late)) == ["trade_cancel of trade F3 of seq 3"]
+    assert tape(bust(8, late, "F3")) == ["trade_cancel of trade F3 of seq 3"]
 
 
 def test_a_correction_gives_a_fill_another_name_for_as_long_as_it_is_kept(few: None) -> None:
@@ -128,13 +115,13 @@ def test_a_correction_gives_a_fill_another_name_for_as_long_as_it_is_kept(few: N
     tape(*(fill(n) for n in range(60, 63)))
     assert "G1" not in tape.busts.trades
     assert tape.busts.renamed == {f"F{MOST - 2}": "G2"}
-    assert tape(bust(70, f"F{MOST - 2}")) == ["G2 retracted"]
+    assert tape(bust(70, START, f"F{MOST - 2}")) == ["G2 retracted"]
 
 
 def test_an_id_that_comes_again_is_that_of_the_new_fill() -> None:
     tape = Tape(fill(1), correction(2, "F1", "G1"), fill(3, name="F1"))
     assert tape.busts.renamed == {}
-    assert tape(bust(4, "F1")) == ["F1 retracted"]
+    assert tape(bust(4, START, "F1")) == ["F1 retracted"]
     assert not tape.busts.trades["G1"].busted
 
 
@@ -156,15 +143,6 @@ def test_a_correction_states_what_it_states_and_nothing_else() -> None:
 # ---- the book of a corrected fill -------------------------------------------------------------------------
 
 
-def resting(seq: int, name: str, account: str) -> OrderEntry:
-    """A resting bid."""
-    return OrderEntry(
-        instrument="X", seq=seq, ts=START + seq, exec_type="new", src=Source("orders", 0, seq), order_id=name,
-        account=account, side="buy", price=100 * ONE, order_qty=ONE, leaves_qty=ONE, ord_type="limit",
-        time_in_force="gtc", owner=account,
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize("far", [False, True])
 def test_a_fill_whose_book_is_too_far_back_is_judged_as_degraded(
     far: bool, monkeypatch: pytest.MonkeyPatch
@@ -173,7 +151,7 @@ def test_a_fill_whose_book_is_too_far_back_is_judged_as_degraded(
     runner = Runner(strict=True)
     runner.apply(RulebookEntry(digest="", text=RULEBOOK))
     entries: list[Entry] = [anonymous(fill(1))]
-    entries += [resting(2 + n, f"O{n}", "C-9") for n in range(10 if far else 0)]
+    entries += [order(2 + n, START + n, "buy", 100, account="C-9") for n in range(10 if far else 0)]
     entries += [
         correction(len(entries) + 1, "F1", "F1", START + 30),
         anonymous(fill(len(entries) + 2, START + 31, "F2")),

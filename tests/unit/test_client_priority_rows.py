@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from lake_journal import RULEBOOK
+from venue_records import ONE, bust, order, trade
 
 from detectors.priority import client_priority
 from detectors.priority.client_priority import ClientPriorityState
 from detectors.runner import Output, Runner
 from schemas.alerts import Alert, breach_id
-from schemas.journal import ClockEntry, Entry, OrderEntry, ReferenceEntry, RulebookEntry, Source, TradeEntry
+from schemas.journal import ClockEntry, Entry, OrderEntry, ReferenceEntry, RulebookEntry, TradeEntry
 from schemas.metrics import ClientPriorityDay, ClientPriorityHarm
 from schemas.reference import Account, Affiliation, Entity, MmRegistration
 
@@ -19,7 +20,6 @@ MIDNIGHT = 1_772_467_200_000_000_000  # in Hong Kong, 2026-03-03
 MS = 10**6
 SECOND = 10**9
 DAY = 86_400 * SECOND
-ONE = 10**8
 FIRST = "client_priority.client_first"  # its window is a second
 FACTS = [
     Entity(id="venue", operator=True), Entity(id="maker"), Entity(id="alice"),
@@ -31,36 +31,19 @@ FACTS = [
 
 def client(seq: int, ts: int, qty: int) -> OrderEntry:
     """A client's bid of 100."""
-    return OrderEntry(
-        instrument="X", seq=seq, ts=ts, exec_type="new", src=Source("orders", 0, seq), order_id=f"C{seq}",
-        account="C-1", side="buy", price=100 * ONE, order_qty=qty * ONE, leaves_qty=qty * ONE,
-        ord_type="limit", time_in_force="gtc",
-    )  # fmt: skip
+    return order(seq, ts, "buy", 100, qty, order_id=f"C{seq}", account="C-1")
 
 
 def block(seq: int, ts: int, name: str, **more: Any) -> TradeEntry:
     """A block of one that the maker buys."""
-    given: dict[str, Any] = {"exec_type": "trade", "qty": ONE, "price": 100 * ONE, "buy_account": "MM-1"}
-    return TradeEntry(
-        instrument="X", seq=seq, ts=ts, trade_id=name, src=Source("trades", 0, seq),
-        match_type="block", buy_mm_flag=True, **(given | more),
-    )  # fmt: skip
+    return trade(
+        seq, ts, name, **({"match_type": "block", "buy_account": "MM-1", "buy_mm_flag": True} | more)
+    )
 
 
-def cure(seq: int, ts: int, name: str, order: str) -> TradeEntry:
-    """A fill of one of the client's."""
-    return TradeEntry(
-        instrument="X", seq=seq, ts=ts, exec_type="trade", trade_id=name, src=Source("trades", 0, seq),
-        qty=ONE, price=100 * ONE, buy_order_id=order, buy_account="C-1", aggressor="sell",
-    )  # fmt: skip
-
-
-def bust(seq: int, ts: int, of: str) -> TradeEntry:
-    """A bust of a fill."""
-    return TradeEntry(
-        instrument="X", seq=seq, ts=ts, exec_type="trade_cancel", trade_id=of, orig_trade_id=of,
-        src=Source("trades", 0, seq),
-    )  # fmt: skip
+def cure(seq: int, ts: int, name: str, of: str) -> TradeEntry:
+    """A fill of one of a client's order."""
+    return trade(seq, ts, name, buy_order_id=of, buy_account="C-1", aggressor="sell")
 
 
 class Tape:
@@ -123,7 +106,7 @@ def test_what_cured_a_fill_before_its_correction_is_asked_of_the_corrected_one()
     tape = Tape(client(1, MIDNIGHT, 2), block(2, MIDNIGHT + MS, "T1"), cure(3, MIDNIGHT + 2 * MS, "T2", "C1"))
     assert tape.state.cured_by == {"T2": ["T1 buy"]}
     more = {"exec_type": "trade_correct", "orig_trade_id": "T1"}
-    tape(block(4, MIDNIGHT + 3 * MS, "T1", price=102 * ONE, **more))  # better than C1: no harm is left of it
+    tape(block(4, MIDNIGHT + 3 * MS, "T1", price=102, **more))  # better than C1: no harm is left of it
     assert tape.state.judged["T1 buy"].busted
     tape(block(5, MIDNIGHT + 4 * MS, "T1", **more))
     assert tape.state.cured_by == {"T2": ["T1 buy"]}

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from arrivals import under
 from lake_journal import RULEBOOK
 from scenario import FOLDER, load, prepare
+from venue_records import ONE, order, trade
 
 from detectors.fairness.self_trade import SelfTrade
 from detectors.liquidity.quoting_obligation import QuotingObligation
@@ -23,13 +25,11 @@ from schemas.journal import (
     RefusedEntry,
     RulebookEntry,
     Source,
-    TradeEntry,
 )
 from schemas.reference import MmAgreement
 
 START = 1_772_409_600_000_000_000  # 08:00 in Hong Kong
 SECOND = 10**9
-ONE = 10**8
 DAY = 86_400 * SECOND
 AGREED = ReferenceEntry(
     fact=MmAgreement(id="A", account="MM-1", instrument="X", max_spread_bps="100", presence_pct="90")
@@ -56,13 +56,9 @@ def swapped(one: str, other: str) -> str:
     return text.replace('name = "?"', f'name = "{other}"')
 
 
-def order(seq: int, side: Any, price: int, ts: int = START, account: str = "MM-1") -> OrderEntry:
+def quoted(seq: int, side: Any, price: int, ts: int = START) -> OrderEntry:
     """A resting order of a maker."""
-    return OrderEntry(
-        instrument="X", seq=seq, ts=ts, exec_type="new", src=Source("orders", 0, seq), order_id=f"O{seq}",
-        account=account, side=side, price=price * ONE, order_qty=ONE, leaves_qty=ONE, ord_type="limit",
-        time_in_force="gtc",
-    )  # fmt: skip
+    return order(seq, ts, side, price, account="MM-1")
 
 
 def run(*entries: Entry, strict: bool = True) -> Runner:
@@ -78,7 +74,7 @@ def said(runner: Runner, entry: Entry) -> list[Alert]:
     return [output for output in runner.apply(entry) if isinstance(output, Alert)]
 
 
-QUOTED = (AGREED, rulebook(), order(1, "buy", 199), order(2, "sell", 201), order(3, "buy", 198, START + 1))
+QUOTED = (AGREED, rulebook(), quoted(1, "buy", 199), quoted(2, "sell", 201), quoted(3, "buy", 198, START + 1))
 
 
 # ---- another rulebook -------------------------------------------------------------------------------------
@@ -100,7 +96,7 @@ def test_what_keeps_its_name_and_rule_keeps_its_state() -> None:
 
 
 def test_what_has_another_name_begins_anew_and_is_told_at_once() -> None:
-    for nxt in (order(4, "buy", 197, START + 2 * DAY), ClockEntry(ts=START + 2 * DAY)):
+    for nxt in (quoted(4, "buy", 197, START + 2 * DAY), ClockEntry(ts=START + 2 * DAY)):
         runner = run(*QUOTED)
         market = runner.markets()["X"]
         old = {name for _due, _breach, name, _key in market.timers}
@@ -142,7 +138,7 @@ def test_a_second_change_is_seen_as_the_first_was() -> None:
     runner = run(*QUOTED)
     for number, text in enumerate((renamed("quoting_obligation"), RULEBOOK, renamed("quoting_obligation"))):
         runner.apply(rulebook(text))
-        runner.apply(order(4 + number, "buy", 190, START + 2 + number))
+        runner.apply(quoted(4 + number, "buy", 190, START + 2 + number))
     assert runner.markets()["X"].seq == 6
 
 
@@ -160,7 +156,7 @@ def test_a_rulebook_without_the_checks_of_the_record_is_refused(text: str) -> No
 
 def test_a_record_before_any_rulebook_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^expected a rulebook in the journal before the first event$"):
-        run(order(1, "buy", 199))
+        run(quoted(1, "buy", 199))
 
 
 def test_a_snapshot_of_other_rules_is_refused() -> None:
@@ -187,10 +183,10 @@ def test_by_default_an_error_is_a_finding_after_a_restart_too(monkeypatch: pytes
     strict = Runner.restore(runner.snapshot(), strict=True)
     monkeypatch.setattr(SelfTrade, "on_order", fail)
     for one in (runner, restored):
-        [alert] = said(one, order(4, "buy", 190, START + 2))
+        [alert] = said(one, quoted(4, "buy", 190, START + 2))
         assert alert.measures["kind"] == "rule_error"
     with pytest.raises(ZeroDivisionError):
-        strict.apply(order(4, "buy", 190, START + 2))
+        strict.apply(quoted(4, "buy", 190, START + 2))
 
 
 def test_an_error_at_a_moment_asked_for_names_the_rule(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,14 +225,13 @@ def test_one_that_names_no_record_or_says_nothing_of_the_venue_says_nothing(fiel
 
 
 def test_what_rests_on_a_record_said_otherwise_is_told_at_its_own_time() -> None:
-    trade = TradeEntry(
-        instrument="X", seq=4, ts=START + SECOND, exec_type="trade", trade_id="T", price=201 * ONE, qty=ONE,
-        aggressor="buy", buy_order_id="O3", buy_account="C-1", sell_order_id="O2", sell_account="C-1",
-        src=Source("trades", 0, 4),
+    fill = trade(
+        4, START + SECOND, "T", 201, aggressor="buy", buy_order_id="O3", buy_account="C-1",
+        sell_order_id="O2", sell_account="C-1",
     )  # fmt: skip
     runner = run(*QUOTED)
-    first = said(runner, trade)
-    later = said(runner, order(5, "buy", 190, START + 9 * SECOND))
+    first = said(runner, fill)
+    later = said(runner, quoted(5, "buy", 190, START + 9 * SECOND))
     resting = [one for one in (*first, *later) if any(item.seq == 4 for item in one.evidence)]
     assert resting
     alerts = said(runner, refused(instrument="X", seq=4, ts=START + 3))
@@ -278,12 +273,7 @@ def alerts_of(case: str, text: str, place: Path) -> list[Alert]:
     """What a case's record gives under a rulebook."""
     entries = prepare(load(FOLDER / f"{case}.toml"), place).entries
     runner = Runner(strict=True)
-    return [
-        output
-        for entry in entries
-        for output in runner.apply(rulebook(text) if isinstance(entry, RulebookEntry) else entry)
-        if isinstance(output, Alert)
-    ]
+    return [alert for entry in under(entries, lambda _: text) for alert in said(runner, entry)]
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from arrivals import recorded
+from arrivals import answers, recorded
 from lake_journal import RULEBOOK
 from maker_markets import maker_market
 from trade_markets import affiliated_market, trade_market
+from venue_records import order, trade
 
 from detectors.liquidity import agreed_spread, spread_quality, trade_measures
 from detectors.liquidity.spread_quality import SpreadQualityState
 from detectors.liquidity.trade_measures import Best, Fill, Trades
 from detectors.runner import Runner
 from schemas import codec
-from schemas.journal import ClockEntry, Entry, OrderEntry, RulebookEntry, Source, TradeEntry
+from schemas.journal import ClockEntry, Entry, RulebookEntry, TradeEntry
 
-ONE = 10**8
 SECOND = 10**9
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
@@ -29,31 +29,23 @@ MOST = 8
 DAYS = 5
 
 
-def order(seq: int, ts: int, side: Any, price: int, qty: int, tif: Any = "gtc") -> OrderEntry:
-    """A client's order."""
-    return OrderEntry(
-        instrument="X", seq=seq, ts=ts, exec_type="new", src=Source("orders", 0, seq), order_id=f"O{seq}",
-        account=f"C-{seq}", side=side, price=price * ONE, order_qty=qty * ONE, leaves_qty=qty * ONE,
-        ord_type="limit", time_in_force=tif,
-    )  # fmt: skip
-
-
-def trade(seq: int, ts: int, taker: int, kind: Any) -> TradeEntry:
-    """A purchase of one unit from order 2."""
-    return TradeEntry(
-        instrument="X", seq=seq, ts=ts, exec_type="trade", trade_id=f"T{seq}", src=Source("trades", 0, seq),
-        price=101 * ONE, qty=ONE, aggressor="buy", match_type=kind, buy_order_id=f"O{taker}",
-        buy_account=f"C-{taker}", sell_order_id="O2", sell_account="C-2",
-    )  # fmt: skip
-
-
 def trading(days: int) -> list[Entry]:
     """A purchase at each full hour, and a block a second later."""
-    entries: list[Entry] = [order(1, MIDNIGHT, "buy", 99, 1_000), order(2, MIDNIGHT, "sell", 101, 1_000)]
+    entries: list[Entry] = [
+        order(1, MIDNIGHT, "buy", 99, 1_000, account="C-1"),
+        order(2, MIDNIGHT, "sell", 101, 1_000, account="C-2"),
+    ]
     for hour in range(24 * days):
         seq, ts = len(entries) + 1, MIDNIGHT + hour * HOUR
-        entries.append(order(seq, ts, "buy", 101, 1, "ioc"))
-        entries += [trade(seq + 1, ts, seq, "book"), trade(seq + 2, ts + SECOND, seq, "block")]
+        sides: dict[str, Any] = {
+            "aggressor": "buy", "buy_order_id": f"O{seq}", "buy_account": "C-3", "sell_order_id": "O2",
+            "sell_account": "C-2",
+        }  # fmt: skip
+        entries += [
+            order(seq, ts, "buy", 101, account="C-3", time_in_force="ioc"),
+            trade(seq + 1, ts, f"T{seq + 1}", 101, **sides),
+            trade(seq + 2, ts + SECOND, f"T{seq + 2}", 101, match_type="block", **sides),
+        ]
     return entries
 
 
@@ -140,9 +132,3 @@ def test_a_short_memory_gives_the_same_answers(
         compared += len(expected)
     print(f"compared {compared} alerts and rows")
     assert compared > 0
-
-
-def answers(entries: list[Entry]) -> list[bytes]:
-    """What is published for a journal."""
-    runner = Runner(strict=True)
-    return [codec.canonical(output) for entry in entries for output in runner.apply(entry)]
