@@ -8,7 +8,6 @@ finds each of them in the broker's own record of what it was asked.
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
@@ -256,25 +255,21 @@ def _refused(admin: AdminClient, grant: Grant) -> Iterator[Operation]:
 
 def _allowed(admin: AdminClient, grant: Grant) -> set[AclOperation] | None:
     """Return what we may do with a resource; None: it is not there, or the cluster does not tell."""
-    deadline = time.monotonic() + topics.SECONDS
-    while True:
-        try:
-            told = _described(admin, grant).authorized_operations
-        except KafkaException as error:
-            code = error.args[0].code()
-            if code in topics.NOT_LET:
-                return set()
-            if code in _NOT_THERE:
-                return None
-            if code not in topics.MOVING or time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-            continue
-        return set(told) if told else None
+    what = f"what may be done with {grant.resource} {grant.name}"
+    try:
+        told = topics.answered(what, lambda seconds: _described(admin, grant, seconds)).authorized_operations
+    except KafkaException as error:
+        code = error.args[0].code()
+        if code in topics.NOT_LET:
+            return set()
+        if code in _NOT_THERE:
+            return None
+        raise
+    return set(told) if told else None
 
 
-def _described(admin: AdminClient, grant: Grant) -> Any:
-    options: dict[str, Any] = {"include_authorized_operations": True, "request_timeout": topics.SECONDS}
+def _described(admin: AdminClient, grant: Grant, seconds: float) -> Any:
+    options: dict[str, Any] = {"include_authorized_operations": True, "request_timeout": seconds}
     if grant.resource == "topic":
         return admin.describe_topics(TopicCollection([grant.name]), **options)[grant.name].result()
     return admin.describe_consumer_groups([grant.name], **options)[grant.name].result()

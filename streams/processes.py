@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +17,12 @@ from typing import IO, NamedTuple
 
 from streams import worker
 from streams.settings import KAFKA_PROPERTIES, Settings
+from streams.supervision import TRY_AGAIN
 
 STAGES = ("tag", "detect", "land")
 READY_SECONDS = 60.0
 STOP_SECONDS = 30.0
+AGAIN = 2  # starts, after the first, of a worker that says that it cannot work for now
 
 
 class WorkerFailed(RuntimeError):
@@ -71,12 +74,16 @@ def running_here(settings: Settings) -> dict[Slot, str]:
 
 
 class Workers:
-    """One process a stage; what each says is in `<state>/log/worker-<stage>.log`."""
+    """One process a stage; what each says is in `<state>/log/worker-<stage>.log`.
+
+    One that says that it cannot work for now is started again, and what it said kept beside its log.
+    """
 
     def __init__(self, settings: Settings, stages: tuple[str, ...] = STAGES) -> None:
         self.settings = settings
         self.stages = stages
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.again: Counter[str] = Counter()
         self.folder = settings.state / "log"
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -101,10 +108,14 @@ class Workers:
             self.running[stage] = start(self.settings, Slot(kind, int(slot or 0)), output)
 
     def check(self) -> None:
-        """Raise WorkerFailed if a worker has ended."""
-        for stage, process in self.running.items():
+        """Raise WorkerFailed if a worker has ended, unless starting it again may help."""
+        for stage, process in [*self.running.items()]:
             status = process.poll()
-            if status is not None:
+            if status == TRY_AGAIN and self.again[stage] < AGAIN:
+                self.again[stage] += 1
+                self.log(stage).rename(self.folder / f"worker-{stage}.log.{self.again[stage]}")
+                self.start(stage)
+            elif status is not None:
                 raise WorkerFailed(f"worker {stage} ended with status {status}:\n{self._tail(stage)}")
 
     def wait_until_ready(self) -> None:

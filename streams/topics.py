@@ -8,10 +8,10 @@ instruments: `create` never alters a topic that is there.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
@@ -21,12 +21,15 @@ from streams.settings import Settings, SettingsError
 
 SECONDS: Final = 15.0
 STEP: Final = 1.0  # of asking again: a refusal is known long before the end
+ANSWER_SECONDS: Final = 5.0  # after which one request is taken for lost
 
-# What is said of a group by a broker that has just started: it has yet to find out who looks after it.
+# What is said of a group by a broker that has just started: it has yet to find out who looks after it. Or
+# nothing: a client can wait in vain for the answer of one that was made a moment ago.
 MOVING: Final = (
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError._TIMED_OUT,
 )
 
 NOT_LET: Final = (
@@ -94,6 +97,28 @@ class Finding:
 
 class BrokerAway(SettingsError):
     """The cluster does not answer: its address or log-in may be wrong, or it may be there again soon."""
+
+
+Answer = TypeVar("Answer")
+
+
+def answered(what: str, ask: Callable[[float], Answer], seconds: float = SECONDS) -> Answer:
+    """Ask the cluster `what` until it tells; `ask` is given the seconds that one request may take.
+
+    KafkaException where it says no; BrokerAway, with the question, where it has not told in `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return ask(min(seconds, ANSWER_SECONDS))
+        except KafkaException as error:
+            if error.args[0].code() not in MOVING:
+                raise
+            if time.monotonic() > deadline:
+                raise BrokerAway(
+                    f"the broker does not tell {what} within {seconds:.0f} s ({reason(error)})"
+                ) from None
+        time.sleep(0.2)
 
 
 def create(settings: Settings) -> list[str]:

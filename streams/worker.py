@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, MemberDescription
 
 from streams import acls, logs, topics
 from streams.settings import Settings
@@ -97,7 +97,11 @@ def snapshot_store(settings: Settings, stage: str) -> Snapshots:
     check_topics(settings, stage)
     name = settings.topic("journal")
     admin = AdminClient(settings.confluent(), logger=logs.KAFKA)
-    described = admin.describe_topics(TopicCollection([name]), request_timeout=20)[name].result()
+
+    def ask(wait: float) -> Any:  # a TopicDescription, which the stubs do not know
+        return admin.describe_topics(TopicCollection([name]), request_timeout=wait)[name].result()
+
+    described = topics.answered(f"the id of topic {name}", ask)
     identity = str(described.topic_id).replace("/", "_").replace("+", "-")
     try:
         return Snapshots(settings.snapshots, f"{name}-{identity}", stage, lambda line: log(stage, line))
@@ -123,21 +127,22 @@ class Membership:
         self._admin = AdminClient(settings.confluent(), logger=logs.KAFKA)
 
     def holder(self, seconds: float = 20.0) -> str | None:
-        """Return the id of the member that holds the slot, None if nobody does. Blocks on the broker."""
-        deadline = time.monotonic() + seconds
-        while True:
-            asked = self._admin.describe_consumer_groups([self.group], request_timeout=seconds)[self.group]
-            try:
-                members = asked.result().members
-            except KafkaException as error:
-                code = error.args[0].code()
-                if code == KafkaError.GROUP_ID_NOT_FOUND:
-                    return None
-                if code not in topics.MOVING or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
-                continue
-            return next((one.member_id for one in members if one.group_instance_id == self.instance), None)
+        """Return the id of the member that holds the slot, None if nobody does. Blocks on the broker.
+
+        Raises KafkaException, BrokerAway.
+        """
+
+        def ask(wait: float) -> list[MemberDescription]:
+            asked = self._admin.describe_consumer_groups([self.group], request_timeout=wait)[self.group]
+            return asked.result().members or []
+
+        try:
+            members = topics.answered(f"who is in group {self.group}", ask, seconds)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return None
+            raise
+        return next((one.member_id for one in members if one.group_instance_id == self.instance), None)
 
     def other(self) -> str | None:
         """Return the id of a member that holds the slot and is not our own, which may be dead."""
@@ -168,7 +173,7 @@ class Membership:
         """End the process (status 4) if somebody else holds our slot: taking it back would never end."""
         try:
             other = self.holder(ASK_SECONDS) if self.member else None
-        except KafkaException as error:  # a broker in trouble: joining again will tell
+        except (KafkaException, topics.BrokerAway) as error:  # a broker in trouble: joining again will tell
             log(self.stage, f"who holds the place in group {self.group} could not be asked: {error}")
             return
         if other is not None and other != self.member:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
 from streams.settings import Settings
-from streams.topics import CONFIG, TOPICS, Finding, Refused, judge
+from streams.topics import CONFIG, TOPICS, BrokerAway, Finding, Refused, answered, judge
 
 SETTINGS = Settings(prefix="uat.", partitions=4)
 NAMES = ["uat." + spec.name for spec in TOPICS]
@@ -85,3 +88,45 @@ def test_a_configuration_that_may_not_be_read_is_said_so_and_counts_are_still_ch
     assert [kind for _, kind, _ in told(findings)].count("unreadable") == len(NAMES)
     assert told(findings)[-1] == ("uat.*", "unequal", "error")
     assert "Topic authorization failed" in findings[0].text
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [KafkaError._TIMED_OUT, KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE,
+     KafkaError.COORDINATOR_LOAD_IN_PROGRESS],
+)  # fmt: skip
+def test_what_the_cluster_has_not_told_is_asked_again(passing: int) -> None:
+    waits: list[float] = []
+
+    def ask(wait: float) -> str:
+        waits.append(wait)
+        if len(waits) < 3:
+            raise KafkaException(KafkaError(passing))
+        return "told"
+
+    assert answered("who is there", ask, 9.0) == "told"
+    assert waits == [5.0, 5.0, 5.0]  # one request never takes all the time there is
+
+
+def test_a_refusal_is_not_asked_again() -> None:
+    waits: list[float] = []
+
+    def ask(wait: float) -> str:
+        waits.append(wait)
+        raise KafkaException(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED))
+
+    with pytest.raises(KafkaException):
+        answered("who is there", ask)
+    assert waits == [5.0]
+
+
+def test_a_cluster_that_never_tells_is_away_and_the_question_is_named() -> None:
+    waits: list[float] = []
+
+    def ask(wait: float) -> str:
+        waits.append(wait)
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    with pytest.raises(BrokerAway, match=r"^the broker does not tell who is in group g within 0 s \(.*ime"):
+        answered("who is in group g", ask, 0.1)
+    assert waits == [0.1, 0.1]
