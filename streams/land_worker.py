@@ -2,7 +2,8 @@
 
 Any number of land workers share the partitions as a consumer group of static members. The group says who
 should land a partition, the partition's fence who does (`streams.land_partition`). When the lake cannot be
-written, all that was gathered is dropped, and read again once it can.
+written, all that was gathered is dropped, and read again once it can. A client was seen not to find its way
+back into the group after the broker had been away: the process then ends, to be started again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from types import FrameType
 import duckdb
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streams import acls, land_partition, tail, worker
+from streams import acls, land_partition, tail, topics, worker
 from streams.lake import catalog, files, position, stamp, trouble
 from streams.lake.seeds import seed
 from streams.lake.stamp import LakeError
@@ -26,6 +27,7 @@ from streams.land_upkeep import Upkeep
 from streams.settings import Settings
 from streams.supervision import BackOff
 from streams.watch import stages
+from streams.watch.probe import ASK_SECONDS, Probe
 from streams.watch.server import Watch
 
 STAGE = "land"
@@ -34,6 +36,8 @@ FLUSH_SECONDS = 5.0  # from the first row gathered; a row can be queried 10 s af
 FLUSH_ROWS = 100_000
 ROOM_BYTES = 1 << 20  # that must fit before landing goes on
 TAKE_SECONDS = 1.0  # between attempts at partitions that another process still holds
+JOIN_SECONDS = 60.0  # out of the group while the broker answers: many times what joining takes
+HEARD_SECONDS = 10.0  # since its last answer: the broker is away
 FAILURES = (OSError, duckdb.IOException)  # of the lake: they may pass
 TAKEN = (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID)
 Key = tuple[str, int]
@@ -61,14 +65,17 @@ class LandWorker:
         self._failed = 0.0
         self._due = 0.0  # when partitions that are not ours yet are tried
         self._since: float | None = None  # when the first of what is gathered came
+        self._out: float | None = time.monotonic()  # since when the group has given us no answer
+        self._probe = Probe(settings)
 
     def run(self, beat: Callable[[], None] = lambda: None) -> None:
-        """Land until told to stop; `beat` is called as it goes on. Raises LakeError."""
+        """Land until told to stop; `beat` is called as it goes on. Raises LakeError, BrokerAway."""
         self.reader.subscribe(
             list(self.names), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke
         )
         while not self.stopping:
             beat()
+            self._expect_an_answer()
             self._guarded(self._open)
             for message in self.reader.consume(500, 0.2):
                 self._take(message)
@@ -84,6 +91,7 @@ class LandWorker:
     # ---- the group's side ---------------------------------------------------------------------------
 
     def _assign(self, reader: Consumer, places: list[TopicPartition]) -> None:
+        self._out = None
         self.assigned = {(self.names[place.topic], place.partition) for place in places}
         self._due = 0.0
         reader.assign([])  # nothing is read before its fence is taken
@@ -100,7 +108,21 @@ class LandWorker:
         self._guarded(self._flush)
         self._let_go()
         self.assigned.clear()
+        self._out = time.monotonic()
         reader.unassign()
+
+    def _expect_an_answer(self) -> None:
+        """Raise BrokerAway if the group has not answered for long, and the broker does."""
+        now = time.monotonic()
+        if self._out is None or now - self._out < ASK_SECONDS:
+            return
+        if time.time_ns() - self._probe.heard() > HEARD_SECONDS * 1e9:
+            self._out = now - ASK_SECONDS
+        elif now - self._out > JOIN_SECONDS:
+            raise topics.BrokerAway(
+                f"group {self.settings.group(STAGE)} has not let this worker in for {JOIN_SECONDS:.0f} s,"
+                " though the broker answers: it has to be started again"
+            )
 
     # ---- partitions ---------------------------------------------------------------------------------
 

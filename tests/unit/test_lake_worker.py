@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from lake_crash import visible
 from lake_journal import HANDMADE, RULEBOOK, FakeMessage
 from test_lake_landing import FEED, land
 
-from streams import land_upkeep, land_worker, settings, tail
+from streams import land_upkeep, land_worker, settings, tail, topics
 from streams.commands import replaying
 from streams.lake import catalog, landed
 from streams.lake.compaction import Compactor
@@ -84,6 +85,48 @@ def test_a_worker_lands_everything_and_goes_on_where_it_was(
     assert visible(tmp_path / "lake") == visible(tmp_path / "whole")
     with catalog.connect(tmp_path / "lake") as connection:
         assert connection.sql("select count(*) from orders").fetchall() > [(0,)]
+
+
+class FakeProbe:
+    """Says that the broker answered `ago` seconds ago."""
+
+    def __init__(self, ago: float) -> None:
+        self.ago = ago
+
+    def heard(self) -> int:
+        return time.time_ns() - int(self.ago * 1e9)
+
+
+@pytest.mark.parametrize(
+    ("out", "heard", "ends"),
+    [(61.0, 1.0, True), (59.0, 1.0, False), (61.0, 11.0, False), (None, 1.0, False)],
+    ids=["forgotten", "joining", "the broker is away", "in the group"],
+)
+def test_a_worker_that_its_group_forgets_ends_to_be_started_again(
+    out: float | None, heard: float, ends: bool, tmp_path: Path, consumer: FakeConsumer
+) -> None:
+    worker = worker_of(tmp_path / "lake", consumer)
+    worker._probe = FakeProbe(heard)  # type: ignore[assignment]
+    worker._out = None if out is None else time.monotonic() - out
+    if ends:
+        with pytest.raises(topics.BrokerAway, match=r"^group .*land has not let this worker in for 60 s"):
+            worker._expect_an_answer()
+        return
+    worker._expect_an_answer()
+    if heard > 10:  # it is waited for anew once the broker answers
+        worker._probe = FakeProbe(1.0)  # type: ignore[assignment]
+        worker._expect_an_answer()
+
+
+def test_a_worker_is_out_of_its_group_from_the_start_and_when_it_is_put_out(
+    tmp_path: Path, consumer: FakeConsumer
+) -> None:
+    worker = worker_of(tmp_path / "lake", consumer)
+    assert worker._out is not None
+    worker._assign(consumer, [])  # type: ignore[arg-type]
+    assert worker._out is None  # a member that has nothing to do is none the less one
+    worker._revoke(consumer, [])  # type: ignore[arg-type]
+    assert worker._out is not None
 
 
 def test_an_error_in_place_of_a_message_ends_it_unless_it_passes(
