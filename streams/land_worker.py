@@ -66,7 +66,7 @@ class LandWorker:
         self._due = 0.0  # when partitions that are not ours yet are tried
         self._since: float | None = None  # when the first of what is gathered came
         self._out: float | None = time.monotonic()  # since when the group has given us no answer
-        self._probe = Probe(settings)
+        self.probe = Probe(settings)
 
     def run(self, beat: Callable[[], None] = lambda: None) -> None:
         """Land until told to stop; `beat` is called as it goes on. Raises LakeError, BrokerAway."""
@@ -116,8 +116,8 @@ class LandWorker:
         now = time.monotonic()
         if self._out is None or now - self._out < ASK_SECONDS:
             return
-        if time.time_ns() - self._probe.heard() > HEARD_SECONDS * 1e9:
-            self._out = now - ASK_SECONDS
+        if time.time_ns() - self.probe.heard() > HEARD_SECONDS * 1e9:
+            self._out = now
         elif now - self._out > JOIN_SECONDS:
             raise topics.BrokerAway(
                 f"group {self.settings.group(STAGE)} has not let this worker in for {JOIN_SECONDS:.0f} s,"

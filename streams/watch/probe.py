@@ -15,7 +15,7 @@ ANSWER_SECONDS = 3.0  # of a broker that is there
 
 
 class Probe:
-    """Asks for a topic's metadata; blocks for as long as an answer may take."""
+    """Asks for a topic's metadata; blocks for as long as an answer may take. Any thread may ask."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -35,6 +35,7 @@ class Probe:
         return self._heard
 
     def _client(self) -> AdminClient:
-        if self._admin is None:
-            self._admin = AdminClient(self.settings.confluent(), logger=logs.KAFKA)
-        return self._admin
+        client = self._admin
+        if client is None:
+            client = self._admin = AdminClient(self.settings.confluent(), logger=logs.KAFKA)
+        return client

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaException, TopicPartition
 from faust.types import TP
 
-from streams.watch.probe import Probe
 from streams.watch.reading import Part, Reading, Reason, Sample, Source, Trouble
 
 if TYPE_CHECKING:
@@ -76,7 +75,6 @@ class Land:
 
     def __init__(self, worker: LandWorker) -> None:
         self.worker = worker
-        self.probe = Probe(worker.settings)
 
     def __call__(self) -> Reading:
         worker = self.worker
@@ -101,7 +99,7 @@ class Land:
             samples.append(Sample("fairbook_compactions", compactor.state.number))
             samples.append(Sample("fairbook_compacted_files_kept", hidden))
         troubles = list(_land_troubles(worker))
-        return Reading(worker.ready, sources, parts, samples, troubles, self.probe.heard())
+        return Reading(worker.ready, sources, parts, samples, troubles, worker.probe.heard())
 
 
 def _land_troubles(worker: LandWorker) -> Iterator[Trouble]:

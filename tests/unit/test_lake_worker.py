@@ -106,7 +106,7 @@ def test_a_worker_that_its_group_forgets_ends_to_be_started_again(
     out: float | None, heard: float, ends: bool, tmp_path: Path, consumer: FakeConsumer
 ) -> None:
     worker = worker_of(tmp_path / "lake", consumer)
-    worker._probe = FakeProbe(heard)  # type: ignore[assignment]
+    worker.probe = FakeProbe(heard)  # type: ignore[assignment]
     worker._out = None if out is None else time.monotonic() - out
     if ends:
         with pytest.raises(topics.BrokerAway, match=r"^group .*land has not let this worker in for 60 s"):
@@ -114,7 +114,7 @@ def test_a_worker_that_its_group_forgets_ends_to_be_started_again(
         return
     worker._expect_an_answer()
     if heard > 10:  # it is waited for anew once the broker answers
-        worker._probe = FakeProbe(1.0)  # type: ignore[assignment]
+        worker.probe = FakeProbe(1.0)  # type: ignore[assignment]
         worker._expect_an_answer()
 
 
